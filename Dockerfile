@@ -1,0 +1,33 @@
+# Two images of one file:
+#   serve   the base install: no training stack; a bundle and the keys come from the volume /state
+#   train   with the extra `train`: writes a bundle to the volume /state
+# Build with `--target serve` or `--target train`.
+
+ARG PYTHON_IMAGE=python:3.11-slim
+FROM ${PYTHON_IMAGE} AS base
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 TAGGER_STATE=/state
+WORKDIR /app
+RUN useradd --system --uid 10001 --home-dir /app tagger && mkdir /state && chown tagger /state
+COPY pyproject.toml constraints.txt README.md ./
+COPY labels labels
+COPY serving serving
+COPY training training
+VOLUME /state
+
+FROM base AS train
+COPY seeds seeds
+RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt -e ".[train]"
+USER tagger
+CMD ["/venv/bin/tagger", "train"]
+
+# Last, so that a build without --target makes it.
+FROM base AS serve
+RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt . \
+    && ! /venv/bin/python -c "import torch" 2>/dev/null \
+    && /venv/bin/python -c "import serving.app"
+USER tagger
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=2s --start-period=20s \
+    CMD ["/venv/bin/python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=1)"]
+# It binds off loopback, so it starts only with a key: `tagger keys create --name NAME` on the same volume.
+CMD ["/venv/bin/tagger", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,29 @@
+# Two commands: `make run` trains when there is no model yet and serves; `make test` runs every check.
+# Needs Python 3.11, pip and make; everything else goes into virtual environments beside this file.
+
+PYTHON ?= python3
+PORT ?= 8000
+QUICK ?=
+
+.PHONY: run test check train evaluate bench-quality bench-engine clean
+
+run:
+	@$(PYTHON) training/environment.py .venv train
+	@.venv/bin/tagger train --if-missing
+	@exec .venv/bin/tagger serve --port $(PORT)
+
+test:
+	@$(PYTHON) training/environment.py .venv-dev dev
+	@$(PYTHON) training/environment.py .venv-light test
+	@./.ci/check .venv-dev .venv-light
+
+train evaluate:
+	@$(PYTHON) training/environment.py .venv train
+	@.venv/bin/tagger $@
+
+bench-quality bench-engine:
+	@$(PYTHON) training/environment.py .venv train
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
+
+clean:
+	rm -rf .venv .venv-dev .venv-light *.egg-info

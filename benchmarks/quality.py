@@ -1,0 +1,101 @@
+"""How good the shipping recipe is on documents that it has not seen, beside the baselines.
+
+make bench-quality           full run: `tagger evaluate` (cached fits), benchmarks/results/quality.json, table in README.md
+make bench-quality QUICK=1   refits one fold, fails when the committed out-of-document scores are not reproduced, and
+                             computes the figures from them; changes nothing
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results import finish
+from labels.corpus import Corpus, load_corpus
+from serving.settings import Settings
+from training.assessment import assess
+from training.base_model import find_base_model
+from training.dataset import build_dataset
+from training.decisions import apply_decisions
+from training.evaluate import evaluate, out_of_fold_logits, write_evaluation
+from training.folds import document_folds
+from training.recipe import FAST
+from training.report import quality_table
+from training.standing import EVALUATION, evaluation_key, fold_decisions
+
+QUICK_FOLD = "001"
+"""The document whose fold a quick run refits."""
+MAX_CHANGED = 0.01
+"""Share of decisions that may differ from the committed ones."""
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print the table, and end with the line RESULT {json}."""
+    parser = argparse.ArgumentParser(prog="bench-quality")
+    parser.add_argument("--quick", action="store_true", help="refit one fold, compare, change nothing")
+    quick = parser.parse_args(arguments).quick
+    corpus = load_corpus()
+    if quick:
+        metrics = json.loads((EVALUATION / "metrics.json").read_text(encoding="utf-8"))
+        changed = _changed_decisions(corpus, metrics)
+        if changed > MAX_CHANGED:
+            print(f"the committed evaluation is not reproduced: {changed:.1%} of decisions differ", file=sys.stderr)
+            return 1
+        metrics = {**metrics, "model": _from_oof(corpus)}
+        extra: dict[str, Any] = {"refitted": QUICK_FOLD, "changed_decisions": round(changed, 4)}
+    else:
+        evaluated = evaluate(corpus, FAST, find_base_model(FAST.base_model), Settings().state, seeds=1)
+        write_evaluation(EVALUATION, evaluated, corpus)
+        metrics, extra = evaluated.metrics, {}
+    peers = {name: figures["macro_f1"] for name, figures in metrics["baselines"].items()}
+    result = {
+        "macro_f1": metrics["model"]["macro_f1"],
+        "best_peer_macro_f1": max(peers.values()),
+        "peers": peers,
+        "passages": metrics["model"]["passages"],
+        "positives": {name: entry["positives"] for name, entry in metrics["model"]["tags"].items()},
+        **extra,
+    }
+    return finish("quality", quality_table(metrics), result, quick=quick)
+
+
+def _committed() -> list[dict[str, Any]]:
+    with (EVALUATION / "oof.jsonl").open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _changed_decisions(corpus: Corpus, metrics: dict[str, Any]) -> float:
+    """Share of the refitted fold's decisions that are not the committed ones."""
+    base = find_base_model(FAST.base_model)
+    dataset = build_dataset(corpus)
+    if metrics["key"] != evaluation_key(FAST, base, dataset):
+        print("the committed evaluation is of another configuration; run `make bench-quality`", file=sys.stderr)
+        return 1.0
+    [fold] = [fold for fold in document_folds(list(dataset["document"])) if fold.name == QUICK_FOLD]
+    with tempfile.TemporaryDirectory() as state:
+        logits = out_of_fold_logits(corpus, dataset, [fold], FAST, base, Path(state))[fold.held_out]
+    _, tagged = apply_decisions(logits, fold_decisions(QUICK_FOLD))
+    committed = {row["passage"]: row["tags"] for row in _committed() if row["seed"] == FAST.seed}
+    names = corpus.codebook.names
+    wanted = np.array([[name in committed[corpus.gold[index].passage] for name in names] for index in fold.held_out])
+    return float((wanted != tagged).mean())
+
+
+def _from_oof(corpus: Corpus) -> dict[str, Any]:
+    """The figures, computed again from the committed out-of-document logits."""
+    dataset = build_dataset(corpus)
+    names = corpus.codebook.names
+    gold = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
+    rows = _committed()
+    logits = [
+        np.array([row["logits"] for row in rows if row["seed"] == seed]) for seed in dict.fromkeys(row["seed"] for row in rows)
+    ]
+    return assess(logits, gold, list(dataset["document"]), names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

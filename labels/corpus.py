@@ -1,0 +1,142 @@
+"""The corpus: seeds, passages and annotations joined, checked whole, and the gold labels derived from them.
+
+Reads `seeds/` and `labels/annotations/*.jsonl`; writes `labels/gold.jsonl`, the flat file with texts that
+`datasets.load_dataset("labels")` reads.
+
+    tagger labels check        every problem of the committed labels, and whether gold.jsonl is up to date
+    tagger labels build        write gold.jsonl
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labels.annotations import Annotation, AnnotationReader, passage_id
+from labels.codebook import Codebook, load_codebook
+from labels.documents import SEEDS, Document, load_documents
+from labels.passages import Passage, split_passages
+from labels.problems import CorpusError, Problem
+
+LABELS = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldRow:
+    """The label of one passage as training and evaluation use it."""
+
+    passage: str
+    document: str
+    start: int
+    end: int
+    context: str
+    text: str
+    tags: dict[str, bool | None]
+    unsure: list[str]
+    method: str
+    """How the label came about: 'single' (one annotator)."""
+    sources: list[str]
+    """Annotators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """The seeds with their passages and gold labels, in document order."""
+
+    codebook: Codebook
+    documents: list[Document]
+    annotations: list[Annotation]
+    gold: list[GoldRow]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that labels say: gold rows in order, codebook version."""
+        digest = hashlib.sha256(self.codebook.version.encode())
+        for row in self.gold:
+            digest.update(_gold_line(row).encode())
+        return digest.hexdigest()
+
+
+def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:
+    """Read and check everything but gold.jsonl. Raises CorpusError with all problems found."""
+    codebook = load_codebook(labels / "tags.toml")
+    documents = load_documents(seeds)
+    passages = {document.id: split_passages(document.text) for document in documents}
+    reader = AnnotationReader(documents, passages, codebook)
+    annotations: list[Annotation] = []
+    problems: list[Problem] = []
+    files = sorted((labels / "annotations").glob("*.jsonl"))
+    if not files:
+        problems.append(Problem(file=str(labels / "annotations"), message="holds no *.jsonl file"))
+    for path in files:
+        rows, found = reader.read(path)
+        annotations.extend(rows)
+        problems.extend(found)
+    gold, ungiven = _derive_gold(passages, annotations)
+    problems.extend(Problem(file=str(labels / "annotations"), message=f"no annotation of passage {name}") for name in ungiven)
+    if problems:
+        raise CorpusError(problems)
+    return Corpus(codebook=codebook, documents=documents, annotations=annotations, gold=gold)
+
+
+def check_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> list[Problem]:
+    """Every problem of the committed corpus, gold.jsonl included; an empty list when all is well."""
+    try:
+        corpus = load_corpus(seeds, labels)
+    except CorpusError as error:
+        return error.problems
+    path = labels / "gold.jsonl"
+    if not path.exists() or path.read_text(encoding="utf-8") != gold_jsonl(corpus):
+        return [Problem(file=str(path), message="is not what the annotations say; run `tagger labels build`")]
+    return []
+
+
+def gold_jsonl(corpus: Corpus) -> str:
+    """The text of gold.jsonl."""
+    return "".join(_gold_line(row) + "\n" for row in corpus.gold)
+
+
+def write_gold(corpus: Corpus, labels: Path = LABELS) -> Path:
+    """Write gold.jsonl whole or not at all; its path."""
+    path = labels / "gold.jsonl"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(gold_jsonl(corpus), encoding="utf-8", newline="\n")
+    os.replace(temporary, path)  # noqa: PTH105 - the atomic form, named as what it is
+    return path
+
+
+def _gold_line(row: GoldRow) -> str:
+    data = asdict(row)
+    tags = data.pop("tags")  # one column a tag: the form that every reader of flat tables understands
+    return json.dumps({**data, **tags}, ensure_ascii=False)
+
+
+def _derive_gold(passages: dict[str, list[Passage]], annotations: list[Annotation]) -> tuple[list[GoldRow], list[str]]:
+    by_passage: dict[str, Annotation] = {}
+    for row in annotations:  # a later row of the same annotator supersedes the earlier one
+        by_passage[row.passage] = row
+    gold: list[GoldRow] = []
+    missing: list[str] = []
+    for document, found in passages.items():
+        for passage in found:
+            name = passage_id(document, passage.start, passage.end)
+            annotation = by_passage.get(name)
+            if annotation is None:
+                missing.append(name)
+                continue
+            gold.append(
+                GoldRow(
+                    passage=name,
+                    document=document,
+                    start=passage.start,
+                    end=passage.end,
+                    context=passage.context,
+                    text=passage.text,
+                    tags=annotation.tags,
+                    unsure=annotation.unsure,
+                    method="single",
+                    sources=[annotation.annotator],
+                )
+            )
+    return gold, missing

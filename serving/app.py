@@ -1,0 +1,300 @@
+"""The HTTP service: decodes requests, asks the classifier, encodes answers. Nothing else.
+
+uvicorn --factory serving.app:create_app       (or `tagger serve`, which checks address and keys first)
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from serving.api import HealthAnswer, ModelAnswer, ProblemOut, TagAnswer, TagOut, TagRequest, TagsAnswer
+from serving.classifier import Classifier, DeadlineExceededError, PassageIn, Result
+from serving.keys import KeyRing
+from serving.problems import MEDIA_TYPE, RequestProblem, on_http_exception, on_request_problem, on_unknown_error
+from serving.settings import Settings
+
+log = logging.getLogger("tagger")
+
+_PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}}
+_TAG_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body is not JSON.", **_PROBLEM},
+    401: {"description": "No key, or an unknown one.", **_PROBLEM},
+    403: {"description": "The key does not allow this.", **_PROBLEM},
+    413: {"description": "The body is too large.", **_PROBLEM},
+    415: {"description": "The body is of another type than JSON.", **_PROBLEM},
+    422: {"description": "The body is JSON and not a request; or the one `text` cannot be scored.", **_PROBLEM},
+    504: {"description": "The deadline has passed.", **_PROBLEM},
+}
+_BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagRequest"}}}}
+
+
+def create_app(settings: Settings | None = None, classifier: Classifier | None = None) -> FastAPI:
+    """The application. Without a classifier it loads the bundle when it starts, and raises BundleError then."""
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Passage tagger",
+        description="Tags passages of human-rights and policy texts.",
+        version="1",
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.keys = KeyRing(settings.keys_file)
+    app.state.classifier = classifier
+    app.state.canaries_right = False
+    app.add_exception_handler(RequestProblem, on_request_problem)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(Exception, on_unknown_error)
+    _add_routes(app)
+    generated = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generated()
+        body = TagRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+        definitions = body.pop("$defs", {})
+        problem = ProblemOut.model_json_schema()
+        schema["components"]["schemas"] |= {"TagRequest": body, "ProblemOut": problem, **definitions}
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents for changing the schema
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    classifier: Classifier | None = app.state.classifier
+    if classifier is None:
+        classifier = await run_in_threadpool(Classifier.load, settings.champion, settings.threads)
+        app.state.classifier = classifier
+    app.state.canaries_right = True
+    watch = asyncio.create_task(_watch_canaries(app, classifier, settings.canary_seconds))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        app.state.canaries_right = False
+        classifier.close()
+
+
+async def _watch_canaries(app: FastAPI, classifier: Classifier, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await run_in_threadpool(classifier.check_canaries)
+        except Exception:  # whatever a broken engine raises: not ready, and the process stays
+            app.state.canaries_right = False
+            log.exception("the canaries are no longer scored right")
+        else:
+            app.state.canaries_right = True
+
+
+def _classifier(request: Request) -> Classifier:
+    classifier: Classifier = request.app.state.classifier
+    return classifier
+
+
+def _may_tag(request: Request) -> None:
+    """Let a request pass that holds a key with scope `tag`; without any key on the server, let all pass."""
+    ring: KeyRing = request.app.state.keys
+    if not ring.keys:
+        return
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    scopes = ring.scopes_of(key.strip()) if scheme.lower() == "bearer" else None
+    if scopes is None:
+        detail = "send a key as `Authorization: Bearer KEY`; `tagger keys create` makes one"
+        raise RequestProblem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+    if not {"tag", "admin"} & set(scopes):
+        raise RequestProblem(403, f"the key has the scopes {', '.join(scopes)}; this needs tag")
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.add_api_route(
+        "/v1/tag",
+        tag,
+        methods=["POST"],
+        response_model=TagAnswer,
+        responses=_TAG_PROBLEMS,
+        openapi_extra={"requestBody": _BODY},
+        operation_id="tag",
+        dependencies=[Depends(_may_tag)],
+        summary="Tag a text or a list of passages",
+    )
+    guarded: dict[int | str, dict[str, Any]] = {401: _TAG_PROBLEMS[401], 403: _TAG_PROBLEMS[403]}
+    app.add_api_route(
+        "/v1/tags",
+        tags,
+        methods=["GET"],
+        response_model=TagsAnswer,
+        responses=guarded,
+        operation_id="tags",
+        dependencies=[Depends(_may_tag)],
+        summary="The tags and what they mean",
+    )
+    app.add_api_route(
+        "/v1/model",
+        model,
+        methods=["GET"],
+        response_model=ModelAnswer,
+        responses=guarded,
+        operation_id="model",
+        dependencies=[Depends(_may_tag)],
+        summary="What serves, and how good it is",
+    )
+    app.add_api_route(
+        "/health/live", live, methods=["GET"], response_model=HealthAnswer, operation_id="live", summary="The process lives"
+    )
+    app.add_api_route(
+        "/health/ready",
+        ready,
+        methods=["GET"],
+        response_model=HealthAnswer,
+        responses={503: {"description": "Known passages are not scored right.", **_PROBLEM}},
+        operation_id="ready",
+        summary="Known passages are scored right",
+    )
+
+
+async def tag(request: Request) -> Response:
+    """Tag one text or many passages; a passage that cannot be scored has an `error` of its own."""
+    started = time.monotonic()
+    settings: Settings = request.app.state.settings
+    classifier = _classifier(request)
+    wanted = _decode(request, await _read(request, settings.max_body_bytes), settings.max_passages)
+    if wanted.passages is None:
+        passages = [PassageIn(text=wanted.text or "", context=wanted.context)]
+        ids = ["0"]
+    else:
+        passages = [PassageIn(text=passage.text, context=passage.context) for passage in wanted.passages]
+        ids = [str(index) if passage.id is None else passage.id for index, passage in enumerate(wanted.passages)]
+    deadline = started + wanted.timeout_ms / 1000 if wanted.timeout_ms else None
+    try:
+        results = await run_in_threadpool(classifier.score, passages, long=wanted.long, deadline=deadline)
+    except DeadlineExceededError as error:
+        raise RequestProblem(504, f"{wanted.timeout_ms} ms have passed") from error
+    if wanted.passages is None and (error_of_text := results[0].error):
+        pointer = {"pointer": "/text", "detail": error_of_text.detail}
+        raise RequestProblem(422, f"{error_of_text.code}: {error_of_text.detail}", errors=[pointer])
+    manifest = classifier.manifest
+    answer = {
+        "model": {"version": manifest.name, "sha256": manifest.sha256},
+        "thresholds": dict(zip(manifest.tags, manifest.decisions.thresholds, strict=True)),
+        "results": [_encode(name, result) for name, result in zip(ids, results, strict=True)],
+    }
+    return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+
+
+def tags(request: Request) -> TagsAnswer:
+    """The tags in the order of the logits, with their definitions and thresholds."""
+    manifest = _classifier(request).manifest
+    return TagsAnswer(
+        codebook=manifest.codebook,
+        tags=[
+            TagOut(name=name, title=manifest.titles[name], definition=manifest.definitions[name], threshold=threshold)
+            for name, threshold in zip(manifest.tags, manifest.decisions.thresholds, strict=True)
+        ],
+    )
+
+
+def model(request: Request) -> ModelAnswer:
+    """The bundle that serves, with its leave-one-document-out figures."""
+    manifest = _classifier(request).manifest
+    return ModelAnswer(
+        version=manifest.name,
+        sha256=manifest.sha256,
+        profile=manifest.profile,
+        provisional=manifest.provisional,
+        base_model=manifest.base_model,
+        max_tokens=manifest.max_tokens,
+        segmenter=manifest.segmenter,
+        codebook=manifest.codebook,
+        trained_on=manifest.trained_on,
+        metrics=manifest.metrics,
+    )
+
+
+async def live() -> HealthAnswer:
+    """The process lives; nothing is computed."""
+    return HealthAnswer(status="ok")
+
+
+async def ready(request: Request) -> HealthAnswer:
+    """Whether the last background check scored the canaries right; the probe itself computes nothing."""
+    if not request.app.state.canaries_right:
+        raise RequestProblem(503, "known passages are not scored right; the log of the server says more")
+    return HealthAnswer(status="ok")
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body, its bytes counted as they arrive: a chunked body has no length to trust, and a stated one may lie."""
+    body = bytearray()
+    detail = f"the body has more than {limit} bytes"
+    if request.headers.get("content-length", "0").isdecimal() and int(request.headers.get("content-length", "0")) > limit:
+        raise RequestProblem(413, detail)
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise RequestProblem(413, detail)
+    return bytes(body)
+
+
+def _decode(request: Request, body: bytes, max_passages: int) -> TagRequest:
+    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise RequestProblem(415, f"the body is {content_type!r}, send application/json")
+    try:
+        data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RequestProblem(400, f"the body is not JSON: {_reason(error)}") from error
+    try:
+        wanted = TagRequest.model_validate(data)
+    except ValidationError as error:
+        errors = [
+            {"pointer": "".join(f"/{part}" for part in found["loc"]), "detail": found["msg"]}
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise RequestProblem(422, "the request is not as /docs says", errors=errors) from error
+    if wanted.passages is not None and len(wanted.passages) > max_passages:
+        detail = f"{len(wanted.passages)} passages, at most {max_passages} are allowed"
+        raise RequestProblem(422, detail, errors=[{"pointer": "/passages", "detail": detail}])
+    return wanted
+
+
+def _refuse_constant(name: str) -> None:
+    message = f"{name} is no JSON"
+    raise ValueError(message)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _encode(name: str, result: Result) -> dict[str, Any]:
+    if result.error:
+        return {"id": name, "error": {"code": result.error.code, "detail": result.error.detail}}
+    encoded: dict[str, Any] = {
+        "id": name,
+        "tags": result.tags,
+        "scores": result.scores,
+        "review": result.review,
+        "tokens": result.tokens,
+        "truncated": result.truncated,
+    }
+    if result.parts is not None:
+        encoded["parts"] = [
+            {"start": part.start, "end": part.end, "tags": part.tags, "scores": part.scores, "tokens": part.tokens}
+            for part in result.parts
+        ]
+    return encoded

@@ -1,0 +1,190 @@
+"""The bundle: what training hands to serving, and the one place that knows its files.
+
+    <name>/model.onnx  tokenizer.json  config.json  model_card.md  manifest.json
+
+The manifest holds the sha256 of every other file, so the hash of the manifest is the hash of the bundle, and the
+folder is named by it. Training writes through `write_bundle`, serving reads through `read_bundle`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from labels.passages import SEGMENTER
+from serving.model_input import INPUT_VERSION
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FILES = ("model.onnx", "tokenizer.json", "config.json", "model_card.md")
+
+
+class BundleError(Exception):
+    """Raised when a bundle is missing, incomplete, damaged, or of a version that this code does not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A passage with the scores that the bundle gave it when it was made."""
+
+    text: str
+    context: str
+    scores: list[float]
+    """Calibrated, in tag order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """How logits become scores and tags: score = sigmoid(logit / temperature + offset), tag = score >= threshold."""
+
+    temperature: float
+    offsets: list[float]
+    """Added per tag, in tag order."""
+    thresholds: list[float]
+    review: list[list[float]]
+    """Per tag [low, high]: a score in this band is a decision that is not safe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All that serving must know of a bundle, and where it came from. No clock time."""
+
+    format: int
+    tags: list[str]
+    """In the order of the logits."""
+    titles: dict[str, str]
+    definitions: dict[str, str]
+    decisions: Decisions
+    provisional: bool
+    """True when no evaluation of this very configuration stands behind the decisions."""
+    profile: str
+    max_tokens: int
+    segmenter: str
+    codebook: str
+    input_version: str
+    dataset_sha256: str
+    base_model: str
+    base_model_sha256: str
+    code_version: str
+    recipe: dict[str, Any]
+    recipe_sha256: str
+    packages: dict[str, str]
+    """Versions of the packages that shaped the weights."""
+    trained_on: dict[str, int]
+    """Positives per tag on the training side, and `passages`."""
+    held_out: str | None
+    """The document left out, for a bundle that only an evaluation uses."""
+    metrics: dict[str, Any]
+    """Leave-one-document-out figures of this configuration; {} when provisional."""
+    parity: dict[str, float]
+    """Differences between PyTorch, the fp32 graph and this file, on real passages."""
+    canaries: list[Canary]
+    files: dict[str, str]
+    """File name -> sha256."""
+    name: str = field(default="", compare=False)
+    """The folder's name; not in the file."""
+    sha256: str = field(default="", compare=False)
+    """Of the manifest file; not in the file."""
+
+
+def write_bundle(models: Path, source: Path, manifest: Manifest) -> Path:
+    """Move the files of `source` into `models/<name>`, manifest last; the new folder, or the equal one already there."""
+    data = {key: value for key, value in asdict(manifest).items() if key not in ("name", "sha256")}
+    data["files"] = {name: _sha256(source / name) for name in FILES}
+    body = (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+    target = models / f"{manifest.profile}-{hashlib.sha256(body).hexdigest()[:12]}"
+    for name in FILES:
+        _sync(source / name)
+    (source / MANIFEST).write_bytes(body)
+    _sync(source / MANIFEST)
+    if target.exists():
+        shutil.rmtree(target)  # the same content by name; what stands there may be damaged
+    os.replace(source, target)  # noqa: PTH105 - the atomic form, named as what it is
+    _sync(models)
+    return target
+
+
+def read_bundle(folder: Path) -> Manifest:
+    """Read and verify a bundle: complete, unchanged, of versions that this code reads. Raises BundleError."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        message = f"{folder}: there is no bundle; `tagger train` makes one"
+        raise BundleError(message)
+    try:
+        body = path.read_bytes()
+        manifest = _parse(path, json.loads(body))
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}; the bundle is incomplete"
+        raise BundleError(message) from error
+    except ValueError as error:
+        message = f"{path}: is damaged: {error}"
+        raise BundleError(message) from error
+    _check_versions(path, manifest)
+    _check_files(folder, manifest)
+    return Manifest(**{**_shallow(manifest), "name": folder.resolve().name, "sha256": hashlib.sha256(body).hexdigest()})
+
+
+def _parse(path: Path, data: object) -> Manifest:
+    if not isinstance(data, dict):
+        message = f"{path}: is damaged: not a JSON object"
+        raise BundleError(message)
+    if data.get("format") != FORMAT:
+        message = f"{path}: format {data.get('format')!r}, this code reads {FORMAT}"
+        raise BundleError(message)
+    expected = {entry.name for entry in fields(Manifest)} - {"name", "sha256"}
+    if set(data) != expected:
+        message = f"{path}: missing {sorted(expected - set(data))}, unknown {sorted(set(data) - expected)}"
+        raise BundleError(message)
+    try:
+        decisions = Decisions(**data["decisions"])
+        canaries = [Canary(**canary) for canary in data["canaries"]]
+        lengths = {len(decisions.offsets), len(decisions.thresholds), len(decisions.review), len(data["tags"])}
+        if lengths != {len(data["tags"])} or not canaries:
+            message = f"{path}: offsets, thresholds, review and tags differ in length, or there are no canaries"
+            raise BundleError(message)
+    except TypeError as error:
+        message = f"{path}: is damaged: {error}"
+        raise BundleError(message) from error
+    return Manifest(**{**data, "decisions": decisions, "canaries": canaries})
+
+
+def _check_versions(path: Path, manifest: Manifest) -> None:
+    for what, found, known in (
+        ("segmenter", manifest.segmenter, SEGMENTER),
+        ("input_version", manifest.input_version, INPUT_VERSION),
+    ):
+        if found != known:
+            message = f"{path}: {what} {found!r}, this code has {known!r}; train the bundle again"
+            raise BundleError(message)
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for name in FILES:
+        try:
+            digest = _sha256(folder / name)
+        except OSError as error:
+            message = f"{folder / name}: cannot be read: {error.strerror}; the bundle is incomplete"
+            raise BundleError(message) from error
+        if digest != manifest.files.get(name):
+            message = f"{folder / name}: has changed: sha256 is {digest}, the manifest says {manifest.files.get(name)}"
+            raise BundleError(message)
+
+
+def _shallow(manifest: Manifest) -> dict[str, Any]:
+    return {entry.name: getattr(manifest, entry.name) for entry in fields(Manifest)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

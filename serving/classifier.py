@@ -1,0 +1,243 @@
+"""The classifier: passages in, calibrated scores and tags out. tokenizers and onnxruntime, nothing else.
+
+    classifier = Classifier.load(Path("state/models/champion"))
+    [result] = classifier.score([PassageIn(text="We urge the council to …")])
+    result.tags, result.scores
+
+One session with one intra-op thread, called by one scoring thread per core, each with one unpadded passage: a
+passage's scores cannot depend on what it is scored beside.
+"""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from serving.bundle import BundleError, Decisions, Manifest, read_bundle
+from serving.encoding import Encoded, Encoder
+from serving.model_input import model_input
+
+CANARY_TOLERANCE = 0.03
+"""Largest difference to a canary's stored score: processors round int8 differently."""
+MAX_PASSAGE_CHARS = 100_000
+"""A longer passage is refused before it is tokenized, whatever is asked for."""
+
+LongPolicy: TypeAlias = Literal["error", "truncate", "split"]
+
+
+class DeadlineExceededError(Exception):
+    """Raised when the deadline of a call has passed before all its passages were scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageIn:
+    """A passage to score, with the lead-ins it hangs on, if any."""
+
+    text: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemError:
+    """Why one passage could not be scored."""
+
+    code: Literal["empty", "too_long", "lone_surrogate", "nul_character", "not_finite"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of a passage that was too long, scored alone. Offsets into the passage's text."""
+
+    start: int
+    end: int
+    tags: list[str]
+    scores: dict[str, float]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the classifier says of one passage; `error` stands in place of all else when it could not be scored."""
+
+    tags: list[str] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    """Calibrated probability per tag, in tag order."""
+    logits: list[float] = field(default_factory=list)
+    """In tag order."""
+    review: list[str] = field(default_factory=list)
+    """Tags whose decision is not safe."""
+    tokens: int = 0
+    truncated: bool = False
+    parts: list[Part] | None = None
+    error: ItemError | None = None
+
+
+class Classifier:
+    """A loaded bundle. Thread-safe; `close` ends its scoring threads."""
+
+    def __init__(self, manifest: Manifest, encoder: Encoder, session: onnxruntime.InferenceSession, threads: int) -> None:
+        """Use `Classifier.load`."""
+        self.manifest = manifest
+        self._encoder = encoder
+        self._session = session
+        self._inputs = {entry.name for entry in session.get_inputs()}
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="score")
+
+    @classmethod
+    def load(cls, folder: Path, threads: int | None = None) -> "Classifier":
+        """Verify a bundle and load it; `threads` defaults to the cores of this process. Raises BundleError."""
+        manifest = read_bundle(folder)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # warnings about the graph are the exporter's business
+        try:
+            session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+            encoder = Encoder.from_file(folder / "tokenizer.json", manifest.max_tokens)
+        except Exception as error:  # both libraries raise bare exceptions of their own
+            message = f"{folder}: cannot be loaded: {error}"
+            raise BundleError(message) from error
+        classifier = cls(manifest, encoder, session, threads or len(os.sched_getaffinity(0)))
+        try:
+            classifier.check_canaries()
+        except BundleError:
+            classifier.close()
+            raise
+        return classifier
+
+    def close(self) -> None:
+        """End the scoring threads once their passages are done."""
+        self._pool.shutdown()
+
+    def check_canaries(self) -> float:
+        """Score the canaries; the largest difference to their stored scores. Raises BundleError over the tolerance."""
+        worst = 0.0
+        for canary in self.manifest.canaries:
+            result = self.score_one(PassageIn(text=canary.text, context=canary.context))
+            if result.error:
+                message = f"{self.manifest.name}: a canary cannot be scored: {result.error.detail}"
+                raise BundleError(message)
+            differences = (abs(a - b) for a, b in zip(result.scores.values(), canary.scores, strict=True))
+            worst = max(worst, *differences)
+        if worst > CANARY_TOLERANCE:
+            message = f"{self.manifest.name}: a canary's score differs by {worst:.3f} (allowed: {CANARY_TOLERANCE})"
+            raise BundleError(message)
+        return worst
+
+    def score(
+        self,
+        passages: Sequence[PassageIn],
+        *,
+        long: LongPolicy = "error",
+        deadline: float | None = None,
+    ) -> list[Result]:
+        """Score passages on all scoring threads, order kept; a passage that cannot be scored has `error`.
+
+        `deadline` is a time of `time.monotonic()`, checked before each passage is computed. Raises
+        DeadlineExceededError when it has passed.
+        """
+        tasks = [self._pool.submit(self._score_before, passage, long, deadline) for passage in passages]
+        try:
+            return [task.result() for task in tasks]
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
+
+    def score_one(self, passage: PassageIn, long: LongPolicy = "error") -> Result:
+        """Score one passage on the calling thread."""
+        if error := _refusal(passage):
+            return Result(error=error)
+        cleaned = model_input(passage.text, passage.context)
+        if not cleaned.text:
+            return Result(error=ItemError(code="empty", detail="the passage holds no text once its marks are taken off"))
+        encoded = self._encoder.encode(cleaned)
+        if not encoded.truncated or long == "truncate":
+            return self._decide(self._logits(encoded), tokens=len(encoded.ids), truncated=encoded.truncated)
+        if long == "split":
+            return self._score_parts(passage)
+        tokens, limit = self._encoder.count(cleaned.text), self._encoder.max_text_tokens
+        detail = f'{tokens} tokens, at most {limit} are allowed; set "long" to "truncate" or "split"'
+        return Result(error=ItemError(code="too_long", detail=detail))
+
+    def _score_before(self, passage: PassageIn, long: LongPolicy, deadline: float | None) -> Result:
+        if deadline is not None and time.monotonic() > deadline:
+            message = "the deadline passed before the passage was scored"
+            raise DeadlineExceededError(message)
+        return self.score_one(passage, long)
+
+    def _score_parts(self, passage: PassageIn) -> Result:
+        parts: list[Part] = []
+        logits: list[list[float]] = []
+        for start, end in self._encoder.split(passage.text):
+            cleaned = model_input(passage.text[start:end], passage.context)
+            if not cleaned.text:
+                continue
+            encoded = self._encoder.encode(cleaned)
+            result = self._decide(self._logits(encoded), tokens=len(encoded.ids), truncated=False)
+            if result.error:
+                return result
+            parts.append(Part(start=start, end=end, tags=result.tags, scores=result.scores, tokens=result.tokens))
+            logits.append(result.logits)
+        highest = np.max(np.array(logits), axis=0)
+        return self._decide(highest, tokens=sum(part.tokens for part in parts), truncated=False, parts=parts)
+
+    def _logits(self, encoded: Encoded) -> NDArray[np.float64]:
+        feeds = {
+            "input_ids": encoded.ids[None, :],
+            "attention_mask": np.ones((1, len(encoded.ids)), dtype=np.int64),
+            "token_type_ids": encoded.types[None, :],
+        }
+        [logits] = self._session.run(None, {name: array for name, array in feeds.items() if name in self._inputs})
+        return np.asarray(logits[0], dtype=np.float64)
+
+    def _decide(self, logits: NDArray[np.float64], *, tokens: int, truncated: bool, parts: list[Part] | None = None) -> Result:
+        if not np.isfinite(logits).all():
+            return Result(error=ItemError(code="not_finite", detail="the model gave a score that is not a number"))
+        tags, decisions = self.manifest.tags, self.manifest.decisions
+        scores = calibrated(logits, decisions)
+        review = [tag for tag, score, (low, high) in zip(tags, scores, decisions.review, strict=True) if low <= score <= high]
+        return Result(
+            tags=[tag for tag, score, limit in zip(tags, scores, decisions.thresholds, strict=True) if score >= limit],
+            scores=dict(zip(tags, scores, strict=True)),
+            logits=[float(value) for value in logits],
+            review=review,
+            tokens=tokens,
+            truncated=truncated,
+            parts=parts,
+        )
+
+
+def calibrated(logits: Sequence[float] | NDArray[np.float64], decisions: Decisions) -> list[float]:
+    """Scores of one passage's logits, both in tag order."""
+    return [
+        _sigmoid(float(logit) / decisions.temperature + offset) for logit, offset in zip(logits, decisions.offsets, strict=True)
+    ]
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value >= 0 else (power := math.exp(value)) / (1 + power)
+
+
+def _refusal(passage: PassageIn) -> ItemError | None:
+    for what in (passage.text, passage.context):
+        if len(what) > MAX_PASSAGE_CHARS:
+            detail = f"{len(what)} characters, at most {MAX_PASSAGE_CHARS} are allowed"
+            return ItemError(code="too_long", detail=detail)
+        if (at := what.find("\0")) >= 0:
+            return ItemError(code="nul_character", detail=f"character {at} is NUL (U+0000)")
+        try:
+            what.encode("utf-8")
+        except UnicodeEncodeError as error:
+            detail = f"character {error.start} is a lone surrogate (U+{ord(what[error.start]):04X})"
+            return ItemError(code="lone_surrogate", detail=detail)
+    return None

@@ -1,0 +1,52 @@
+"""The command `tagger`: a table from subcommand to the module that does it, resolved only when it is called.
+
+tagger serve | score | keys | train | evaluate | labels
+"""
+
+import importlib
+import sys
+
+_COMMANDS = {
+    "serve": ("serving.serve", "serve a bundle over HTTP"),
+    "score": ("serving.batch", "tag documents and JSON lines, write JSON lines"),
+    "keys": ("serving.keys", "create and list API keys"),
+    "labels": ("labels.cli", "check the labels, build the flat file, show passages"),
+    "train": ("training.train", "train a bundle (extra `train`)"),
+    "evaluate": ("training.evaluate", "leave-one-document-out evaluation (extra `train`)"),
+}
+
+
+def main() -> int:
+    """Dispatch `sys.argv` to a subcommand; the exit status."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    name = arguments[0]
+    if name not in _COMMANDS:
+        print(f"tagger: unknown command {name!r}\n\n{_usage()}", file=sys.stderr)
+        return 2
+    try:
+        module = importlib.import_module(_COMMANDS[name][0])
+    except ModuleNotFoundError as error:
+        if not _COMMANDS[name][0].startswith("training."):
+            raise
+        print(f'tagger {name}: {error.name} is not installed; pip install "passage-tagger[train]"', file=sys.stderr)
+        return 2
+    try:
+        return int(module.main(arguments[1:]))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say
+        sys.stderr.close()
+        return 141
+
+
+def _usage() -> str:
+    lines = "\n".join(f"  {name:<10}{help_text}" for name, (_, help_text) in _COMMANDS.items())
+    return f"usage: tagger COMMAND …\n\n{lines}\n\n`tagger COMMAND --help` tells more."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

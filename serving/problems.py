@@ -1,0 +1,60 @@
+"""Errors over HTTP: RFC 9457 problem documents, one place that makes them. Never a stack trace, never a passage."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class RequestProblem(Exception):  # noqa: N818 - it becomes a problem document
+    """Raised by a route when the caller's request cannot be served; the app turns it into a problem document."""
+
+    def __init__(
+        self, status: int, detail: str, *, errors: list[dict[str, str]] | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        """`errors`: each thing wrong, as {"pointer": JSON pointer into the body, "detail": what}."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+def problem_response(
+    status: int, detail: str, *, errors: list[dict[str, str]] | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    """The answer that carries a problem document."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = errors
+    return Response(json.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def on_request_problem(request: Request, error: Exception) -> Response:
+    """Exception handler for RequestProblem."""
+    assert isinstance(error, RequestProblem)
+    return problem_response(error.status, error.detail, errors=error.errors, headers=error.headers)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Exception handler for what the framework raises itself: unknown path, wrong method, body too large."""
+    status = int(getattr(error, "status_code", 500))
+    detail = {
+        404: f"there is nothing at {request.url.path}; see /docs",
+        405: f"{request.method} is not allowed here",
+        413: "the body is too large",
+    }.get(status, HTTPStatus(status).phrase)
+    return problem_response(status, detail, headers=getattr(error, "headers", None))
+
+
+async def on_unknown_error(request: Request, error: Exception) -> Response:
+    """Exception handler for everything else; what it was goes to the log alone."""
+    return problem_response(500, "an internal error; the log of the server says more")

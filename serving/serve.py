@@ -1,0 +1,105 @@
+"""`tagger serve`: check address, keys and bundle, then serve, and show a request that works.
+
+tagger serve --port 8000
+"""
+
+import argparse
+import ipaddress
+import json
+import shlex
+import socket
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import uvicorn
+
+from serving.app import create_app
+from serving.bundle import BundleError
+from serving.classifier import Classifier
+from serving.keys import KeysError, read_keys
+from serving.settings import Settings
+
+_EXAMPLE = {
+    "passages": [
+        {"text": "We urge the European Union to freeze the assets of the officials who ordered the arrests."},
+        {"text": "In June 1976 police opened fire on pupils marching through Soweto, killing dozens."},
+    ]
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop; the exit status."""
+    settings = Settings()
+    parser = argparse.ArgumentParser(prog="tagger serve", description="Serve a bundle over HTTP.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to bind; off loopback it needs keys (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to bind (default: %(default)s)")
+    parser.add_argument("--bundle", type=Path, default=settings.champion, help="folder of the bundle (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    settings = settings.model_copy(update={"bundle": options.bundle})
+    try:
+        keyed = bool(read_keys(settings.keys_file))
+        if not keyed and not _is_loopback(options.host):
+            print(
+                f"tagger serve: {options.host} is not loopback and there are no API keys in {settings.keys_file}; "
+                "make one with `tagger keys create --name NAME`",
+                file=sys.stderr,
+            )
+            return 1
+        listener = _listen(options.host, options.port)
+        classifier = Classifier.load(settings.champion, settings.threads)
+    except (BundleError, KeysError, _PortError) as error:
+        print(f"tagger serve: {error}", file=sys.stderr)
+        return 1
+    app = create_app(settings, classifier)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="info", timeout_graceful_shutdown=10))
+    base = f"http://{options.host}:{listener.getsockname()[1]}"
+    threading.Thread(target=_show_example, args=(base, keyed), daemon=True).start()
+    server.run(sockets=[listener])
+    return 0
+
+
+class _PortError(Exception):
+    """Raised when the address cannot be bound."""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"{host}:{port} cannot be bound: {reason}; choose another port with --port (make run PORT=…)"
+        raise _PortError(message) from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _show_example(base: str, keyed: bool) -> None:  # noqa: FBT001 - a thread's target takes plain arguments
+    """Print a request to paste, and what the server answers to it."""
+    body = json.dumps(_EXAMPLE)
+    key = ' -H "Authorization: Bearer KEY"' if keyed else ""
+    command = f"curl {base}/v1/tag -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}"
+    if keyed:
+        print(f"\nserving on {base}\n\n{command}\n", flush=True)
+        return
+    request = urllib.request.Request(f"{base}/v1/tag", body.encode(), {"Content-Type": "application/json"})  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own server
+            shown = json.dumps(json.load(answer), indent=1, ensure_ascii=False)
+    except OSError:
+        return  # the server is stopping already, and says why itself
+    print(f"\nserving on {base} (docs: {base}/docs)\n\n{command}\n\n{shown}\n", flush=True)

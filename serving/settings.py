@@ -1,0 +1,42 @@
+"""Settings of this service: the one place that reads the environment (prefix TAGGER_)."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things are and how much is allowed. Each field is also an environment variable: TAGGER_STATE and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="TAGGER_", extra="forbid")
+
+    state: Path = Path("state")
+    """Folder of everything that changes: models, fits, keys."""
+    bundle: Path | None = None
+    """The bundle to serve; default: `models/champion` in the state folder."""
+    keys: Path | None = None
+    """The file of hashed API keys; default: `keys.json` in the state folder."""
+    threads: int | None = Field(default=None, ge=1)
+    """Scoring threads; default: the cores of this process."""
+    max_passages: int = Field(default=1000, ge=1)
+    """Passages in one request."""
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """Bytes of a request's body, counted as they arrive."""
+    canary_seconds: float = Field(default=10.0, gt=0)
+    """Pause between two background checks of the canaries."""
+
+    @property
+    def models(self) -> Path:
+        """Folder of the bundles."""
+        return self.state / "models"
+
+    @property
+    def champion(self) -> Path:
+        """The bundle that is served."""
+        return self.bundle or self.models / "champion"
+
+    @property
+    def keys_file(self) -> Path:
+        """The file of hashed API keys."""
+        return self.keys or self.state / "keys.json"

@@ -1,0 +1,238 @@
+"""The HTTP contract, asked of the real application with a real bundle."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from serving.app import create_app
+from serving.bundle import BundleError
+from serving.classifier import Classifier, PassageIn
+from serving.keys import create_key
+from serving.settings import Settings
+
+DEMAND = "We urge the Council to impose an arms embargo on the junta."
+PROBLEM = "application/problem+json"
+
+
+def post(client: TestClient, body: Any, **headers: str) -> Any:
+    """POST /v1/tag; the answer."""
+    content = body if isinstance(body, (str, bytes)) else json.dumps(body)
+    return client.post("/v1/tag", content=content, headers={"content-type": "application/json", **headers})
+
+
+def test_one_text(client: TestClient, classifier: Classifier) -> None:
+    """The short form answers with one result, the model, and the thresholds that were used."""
+    answer = post(client, {"text": DEMAND}).json()
+    manifest = classifier.manifest
+    assert {"version": manifest.name, "sha256": manifest.sha256} == answer["model"]
+    assert dict(zip(manifest.tags, manifest.decisions.thresholds, strict=True)) == answer["thresholds"]
+    [result] = answer["results"]
+    assert {"id", "tags", "scores", "review", "tokens", "truncated"} == set(result)
+    assert result["id"] == "0"
+    assert classifier.score_one(PassageIn(text=DEMAND)).scores == result["scores"]
+
+
+def test_many_passages_keep_order_and_ids(client: TestClient) -> None:
+    """Ids come back as they went; without one, the index stands."""
+    passages = [{"text": f"passage {number}", **({"id": f"p{number}"} if number % 2 else {})} for number in range(40)]
+    results = post(client, {"passages": passages}).json()["results"]
+    assert [f"p{number}" if number % 2 else str(number) for number in range(40)] == [result["id"] for result in results]
+
+
+def test_context_of_a_text_is_read(client: TestClient, classifier: Classifier) -> None:
+    """`context` beside `text` reaches the model."""
+    scores = post(client, {"text": "ensure shelters", "context": "States should:"}).json()["results"][0]["scores"]
+    assert classifier.score_one(PassageIn(text="ensure shelters", context="States should:")).scores == scores
+
+
+def test_a_bad_passage_fails_alone(client: TestClient) -> None:
+    """One of three cannot be scored: 200, and only its item has an error."""
+    answer = post(client, '{"passages": [{"text": "fine"}, {"text": "\\ud800"}, {"text": ""}, {"text": "a\\u0000"}]}')
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [result.get("error", {}).get("code") for result in results] == [None, "lone_surrogate", "empty", "nul_character"]
+    assert {"id", "error"} == set(results[1])
+
+
+def test_a_bad_text_alone_is_a_problem(client: TestClient) -> None:
+    """For the short form the item's error is the request's."""
+    answer = post(client, {"text": " "})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+    assert answer.json()["errors"][0]["pointer"] == "/text"
+    assert answer.json()["detail"].startswith("empty: ")
+
+
+def test_long_passages_by_policy(client: TestClient) -> None:
+    """error, truncate and split, as asked for."""
+    text = "We urge the council to act. " * 100
+    refused = post(client, {"text": text})
+    assert (refused.status_code, "at most 382" in refused.json()["detail"]) == (422, True)
+    assert post(client, {"text": text, "long": "truncate"}).json()["results"][0]["truncated"]
+    [split] = post(client, {"text": text, "long": "split"}).json()["results"]
+    assert not split["truncated"]
+    assert {"start", "end", "tags", "scores", "tokens"} == set(split["parts"][0])
+
+
+def test_a_million_characters_are_refused_and_the_next_is_answered(client: TestClient) -> None:
+    """A passage far too long is an item's error, at once."""
+    answer = post(client, {"passages": [{"text": "a " * 500_000}, {"text": "fine"}], "long": "split"}).json()["results"]
+    assert answer[0]["error"]["code"] == "too_long"
+    assert "scores" in answer[1]
+
+
+BAD: list[tuple[str | bytes, int, str]] = [
+    ("", 400, "not JSON"),
+    ("{", 400, "at line 1, column 2"),
+    (b"\xff", 400, "byte 0 is not UTF-8"),
+    ('{"text": NaN}', 400, "NaN is no JSON"),
+    ("[" * 100_000, 400, "nested too deeply"),
+    ('{"timeout_ms": ' + "9" * 5000 + "}", 400, "not JSON"),
+    ("[]", 422, "the request is not as /docs says"),
+    ("{}", 422, "the request is not as /docs says"),
+    ('{"text": "a", "passages": []}', 422, "the request is not as /docs says"),
+    ('{"passages": [], "context": "a"}', 422, "the request is not as /docs says"),
+    ('{"text": 5}', 422, "the request is not as /docs says"),
+    ('{"text": "a", "long": "maybe"}', 422, "the request is not as /docs says"),
+    ('{"text": "a", "timeout_ms": 0}', 422, "the request is not as /docs says"),
+    ('{"passages": [{"id": 5, "text": "a"}]}', 422, "the request is not as /docs says"),
+    ('{"passages": [{"id": "\\ud800", "text": "a"}]}', 422, "the request is not as /docs says"),
+    ('{"text": "a", "colour": "red"}', 422, "the request is not as /docs says"),
+    (json.dumps({"passages": [{"text": "a"}] * 1001}), 422, "1001 passages, at most 1000 are allowed"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "detail"), BAD, ids=[f"{status} {str(body)[:30]}" for body, status, _ in BAD])
+def test_a_bad_body_is_a_problem_document(client: TestClient, body: str | bytes, status: int, detail: str) -> None:
+    """Each bad body is named, and the service answers the next request."""
+    answer = post(client, body)
+    assert (status, PROBLEM) == (answer.status_code, answer.headers["content-type"])
+    problem = answer.json()
+    assert status == problem["status"]
+    assert detail in problem["detail"]
+    assert post(client, {"text": "fine"}).status_code == 200
+
+
+def test_a_wrong_field_is_pointed_at(client: TestClient) -> None:
+    """`errors` holds a JSON pointer and the reason."""
+    errors = post(client, {"passages": [{"text": "a"}, {"txt": "b"}]}).json()["errors"]
+    assert {"/passages/1/text", "/passages/1/txt"} == {error["pointer"] for error in errors}
+
+
+def test_another_content_type_is_refused(client: TestClient) -> None:
+    """Only JSON is read; a charset beside it does not matter."""
+    assert post(client, "a=b", **{"content-type": "application/x-www-form-urlencoded"}).status_code == 415
+    assert post(client, {"text": "a"}, **{"content-type": "application/json; charset=utf-8"}).status_code == 200
+
+
+def test_a_body_too_large_is_refused_by_its_bytes(client: TestClient) -> None:
+    """With a length, without one, and with one that lies: 413 as a problem document."""
+    big = b'{"text": "' + b"a" * (4 * 1024 * 1024) + b'"}'
+
+    def chunks() -> Any:
+        for start in range(0, len(big), 65536):
+            yield big[start : start + 65536]
+
+    for answer in (post(client, big), client.post("/v1/tag", content=chunks(), headers={"content-type": "application/json"})):
+        assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
+    lying = {"content-type": "application/json", "content-length": "5"}
+    assert client.post("/v1/tag", content=big, headers=lying).status_code == 413
+
+
+def test_a_past_deadline_is_504(client: TestClient) -> None:
+    """A thousand passages take longer than a millisecond."""
+    answer = post(client, {"passages": [{"text": "word " * 300}] * 200, "timeout_ms": 1})
+    assert (answer.status_code, answer.headers["content-type"]) == (504, PROBLEM)
+
+
+def test_an_internal_error_tells_nothing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken engine is a fixed 500; what broke goes to the log alone, and the process lives."""
+    monkeypatch.setattr(Classifier, "_logits", lambda self, encoded: 1 / 0)
+    answer = post(client, {"text": "secret words"})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, PROBLEM)
+    assert "division" not in answer.text
+    assert "secret" not in answer.text
+    monkeypatch.undo()
+    assert post(client, {"text": "fine"}).status_code == 200
+
+
+def test_tags_and_model(client: TestClient, classifier: Classifier) -> None:
+    """What the tags mean, and what serves; a quick bundle says that it is provisional."""
+    tags = client.get("/v1/tags").json()
+    assert classifier.manifest.tags == [tag["name"] for tag in tags["tags"]]
+    assert all(tag["definition"] for tag in tags["tags"])
+    model = client.get("/v1/model").json()
+    assert (model["provisional"], model["profile"], model["metrics"]) == (True, "quick", {})
+    assert classifier.manifest.sha256 == model["sha256"]
+
+
+def test_health(client: TestClient) -> None:
+    """Live and ready."""
+    assert client.get("/health/live").json() == {"status": "ok"}
+    assert client.get("/health/ready").json() == {"status": "ok"}
+
+
+def test_ready_turns_when_the_canaries_are_scored_wrong(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The background check finds a broken engine; when it is right again, so is the probe."""
+
+    def broken(self: Classifier) -> float:
+        message = "a canary's score differs"
+        raise BundleError(message)
+
+    def status_becomes(wanted: int) -> bool:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            if wanted == client.get("/health/ready").status_code:
+                return True
+            time.sleep(0.02)
+        return False
+
+    monkeypatch.setattr(Classifier, "check_canaries", broken)
+    assert status_becomes(503)
+    assert client.get("/health/live").status_code == 200
+    monkeypatch.undo()
+    assert status_becomes(200)
+
+
+def test_unknown_paths_and_methods_are_problem_documents(client: TestClient) -> None:
+    """404 and 405 have the same form as all else."""
+    for answer, status in ((client.get("/v2"), 404), (client.get("/v1/tag"), 405)):
+        assert (status, PROBLEM) == (answer.status_code, answer.headers["content-type"])
+
+
+def test_a_service_without_a_bundle_does_not_start(tmp_path: Path) -> None:
+    """Start-up fails loudly."""
+    with pytest.raises(BundleError, match="there is no bundle"), TestClient(create_app(Settings(state=tmp_path))):
+        pass
+
+
+def test_with_keys_a_key_is_needed(client: TestClient, service_settings: Settings) -> None:
+    """A key made while the service runs counts at once; scopes are looked at; probes need none."""
+    tag = create_key(service_settings.keys_file, "a", ["tag"])
+    label = create_key(service_settings.keys_file, "b", ["label"])
+    nobody = post(client, {"text": "a"})
+    assert (
+        nobody.status_code,
+        nobody.headers["www-authenticate"],
+        nobody.headers["content-type"],
+    ) == (401, "Bearer", PROBLEM)
+    for key, status in ((tag, 200), (label, 403), ("pt_wrong", 401), ("\udcff", 401)):
+        headers = {b"authorization": f"Bearer {key}".encode("utf-8", "surrogateescape")}
+        assert status == client.get("/v1/tags", headers=headers).status_code
+    assert client.get("/v1/model", headers={"authorization": f"Basic {tag}"}).status_code == 401
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_openapi_describes_every_answer(client: TestClient) -> None:
+    """Body, answers and problems are in the document, with examples, and every reference leads somewhere."""
+    schema = client.get("/openapi.json").json()
+    assert {"/v1/tag", "/v1/tags", "/v1/model", "/health/live", "/health/ready"} == set(schema["paths"])
+    tag = schema["paths"]["/v1/tag"]["post"]
+    assert {"200", "400", "401", "403", "413", "415", "422", "504"} == set(tag["responses"])
+    assert schema["components"]["schemas"]["TagRequest"]["examples"]
+    assert schema["components"]["schemas"]["TagAnswer"]["examples"]
+    names = {part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]}
+    assert names <= set(schema["components"]["schemas"])

@@ -1,0 +1,155 @@
+"""The classifier on a real bundle: every kind of passage gets its answer, and no passage sees its neighbours."""
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labels.documents import load_documents
+from labels.passages import split_passages
+from serving.bundle import Decisions
+from serving.classifier import MAX_PASSAGE_CHARS, Classifier, DeadlineExceededError, PassageIn, calibrated
+
+TAGS = ["advocacy_call", "sanctions_demand", "victim_support_measure", "historical_case"]
+LONG = "We urge the council to act. " * 100
+
+
+def test_a_passage_gets_scores_in_tag_order(classifier: Classifier) -> None:
+    """Scores are probabilities of every tag, tags are those at or over their threshold."""
+    [result] = classifier.score([PassageIn(text="We urge the Council to impose an arms embargo on the junta.")])
+    assert result.error is None
+    assert TAGS == list(result.scores) == classifier.manifest.tags
+    assert all(0 <= score <= 1 for score in result.scores.values())
+    limits = classifier.manifest.decisions.thresholds
+    assert [tag for tag, limit in zip(TAGS, limits, strict=True) if result.scores[tag] >= limit] == result.tags
+    assert not result.truncated
+    assert result.parts is None
+
+
+def test_scores_do_not_depend_on_neighbours(classifier: Classifier) -> None:
+    """Scored alone, among 584 others and by eight threads at once, a passage has the very same scores."""
+    passages = [
+        PassageIn(text=passage.text, context=passage.context)
+        for document in load_documents()
+        for passage in split_passages(document.text)
+    ]
+    together = classifier.score(passages)
+    alone = [classifier.score_one(passage) for passage in passages[::10]]
+    assert [result.logits for result in together[::10]] == [result.logits for result in alone]
+    with ThreadPoolExecutor(8) as pool:
+        halves = list(pool.map(lambda part: classifier.score(passages[part::8]), range(8)))
+    assert [result.logits for result in together[3::8]] == [result.logits for result in halves[3]]
+
+
+def test_context_matters(classifier: Classifier) -> None:
+    """The lead-in is read with the item."""
+    item = PassageIn(text="ensure access to shelters")
+    with_lead_in = replace(item, context="Member States should:")
+    assert classifier.score_one(item).logits != classifier.score_one(with_lead_in).logits
+
+
+def test_no_passages_no_results(classifier: Classifier) -> None:
+    """An empty batch is answered by an empty list."""
+    assert classifier.score([]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "detail"),
+    [
+        ("", "empty", "holds no text"),
+        (" \n\u00a0", "empty", "holds no text"),
+        ("** **", "empty", "holds no text"),
+        ("ab\ud800", "lone_surrogate", "character 2 is a lone surrogate (U+D800)"),
+        ("a\0", "nul_character", "character 1 is NUL (U+0000)"),
+        (LONG, "too_long", 'at most 382 are allowed; set "long" to "truncate" or "split"'),
+        ("a" * (MAX_PASSAGE_CHARS + 1), "too_long", "100001 characters, at most 100000 are allowed"),
+    ],
+    ids=["empty", "blank", "marks only", "surrogate", "nul", "too long", "far too long"],
+)
+def test_a_passage_that_cannot_be_scored_says_why(classifier: Classifier, text: str, code: str, detail: str) -> None:
+    """The bad one has an error, its neighbour has scores."""
+    bad, good = classifier.score([PassageIn(text=text), PassageIn(text="fine")])
+    assert bad.error is not None
+    assert code == bad.error.code
+    assert detail in bad.error.detail
+    assert bad.scores == {}
+    assert good.error is None
+
+
+def test_a_bad_context_is_an_error_too(classifier: Classifier) -> None:
+    """Context is checked like text."""
+    error = classifier.score_one(PassageIn(text="fine", context="\0")).error
+    assert error is not None
+    assert error.code == "nul_character"
+
+
+def test_truncate_scores_the_beginning(classifier: Classifier) -> None:
+    """The cut is told."""
+    result = classifier.score_one(PassageIn(text=LONG), "truncate")
+    assert result.truncated
+    assert result.tokens == 384
+
+
+def test_split_scores_every_piece_and_takes_the_maximum(classifier: Classifier) -> None:
+    """Pieces carry offsets into the text; the passage's logit is the highest of a piece."""
+    text = LONG + "In 1963 a coup toppled the president after months of protest."
+    result = classifier.score_one(PassageIn(text=text), "split")
+    assert result.parts is not None
+    assert len(result.parts) > 1
+    assert text == "".join(text[part.start : part.end] + " " for part in result.parts).rstrip()
+    for tag in TAGS:
+        assert math.isclose(result.scores[tag], max(part.scores[tag] for part in result.parts))
+
+
+def test_split_of_a_short_passage_has_no_parts(classifier: Classifier) -> None:
+    """What fits is scored whole, whatever is asked for."""
+    assert classifier.score_one(PassageIn(text="short"), "split").parts is None
+
+
+def test_a_past_deadline_is_told_before_anything_is_computed(classifier: Classifier) -> None:
+    """The deadline is looked at for each passage."""
+    with pytest.raises(DeadlineExceededError):
+        classifier.score([PassageIn(text="a")] * 4, deadline=time.monotonic() - 1)
+
+
+def test_a_score_that_is_no_number_is_an_item_error(classifier: Classifier) -> None:
+    """A broken model's NaN reaches nobody as a score."""
+    result = classifier._decide(np.array([0.0, np.nan, 0.0, 0.0]), tokens=1, truncated=False)
+    assert result.error is not None
+    assert result.error.code == "not_finite"
+
+
+def test_a_broken_engine_fails_the_call_and_not_the_classifier(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in a scoring thread reaches the caller; the next call is answered."""
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier, "_logits", lambda encoded: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            classifier.score([PassageIn(text="a")] * 3)
+    assert classifier.score([PassageIn(text="a")])[0].error is None
+
+
+def test_a_score_in_the_review_band_is_named(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`review` lists the tags whose score lies in the bundle's band."""
+    everything = replace(classifier.manifest.decisions, review=[[0.0, 1.0]] * 4)
+    monkeypatch.setattr(classifier, "manifest", replace(classifier.manifest, decisions=everything))
+    assert classifier.score_one(PassageIn(text="a")).review == TAGS
+
+
+def test_calibration_is_temperature_and_offset() -> None:
+    """Score = sigmoid(logit / temperature + offset), far out too."""
+    decisions = Decisions(temperature=2.0, offsets=[1.0, 0.0, 0.0], thresholds=[0.5] * 3, review=[[0, 0]] * 3)
+    scores = calibrated([2.0, -4000.0, 4000.0], decisions)
+    assert math.isclose(1 / (1 + math.exp(-2)), scores[0])
+    assert scores[1:] == [0.0, 1.0]
+
+
+@given(st.text(max_size=2000))
+def test_any_text_is_answered(classifier: Classifier, text: str) -> None:
+    """Whatever the text, there are scores or an error, never neither and never an exception."""
+    result = classifier.score_one(PassageIn(text=text), "split")
+    assert bool(result.scores) != (result.error is not None)

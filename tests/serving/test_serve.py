@@ -1,0 +1,114 @@
+"""`tagger serve` as a process of its own: it starts, shows a request, refuses what it must, and stops when told."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from serving.keys import create_key
+from serving.serve import _is_loopback
+
+SERVE = [sys.executable, "-m", "serving.cli", "serve"]
+
+
+@contextmanager
+def serving(bundle: Path, state: Path, *arguments: str) -> Iterator[tuple[str, str]]:
+    """A running server on a free port: its address and what it printed until it was ready."""
+    environment = {**os.environ, "TAGGER_STATE": str(state)}
+    command = [*SERVE, "--port", "0", "--bundle", str(bundle), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        printed = b""
+        until = time.monotonic() + 60
+        try:
+            while b"\n}\n" not in printed and b"KEY" not in printed and time.monotonic() < until and process.poll() is None:
+                if select.select([process.stdout], [], [], 1)[0]:
+                    printed += os.read(process.stdout.fileno(), 65536)
+            found = re.search(rb"http://[^ /]+", printed)
+            assert found, printed
+            yield found.group().decode(), printed.decode()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def refused(*arguments: str, state: Path) -> str:
+    """What a server that does not start says; it must fail and leave nothing running."""
+    done = subprocess.run(
+        [*SERVE, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "TAGGER_STATE": str(state)},
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_it_prints_a_request_that_works(quick_bundle: Path, tmp_path: Path) -> None:
+    """The printed curl, pasted into a shell, gets the printed answer."""
+    with serving(quick_bundle, tmp_path) as (_, printed):
+        command, answer = re.search(r"^(curl .*?)\n\n(\{.*\})$", printed, re.MULTILINE | re.DOTALL).groups()  # type: ignore[union-attr]  # a miss is the failure this looks for
+        arguments = re.search(r"^curl (\S+) .* -d '(.*)'$", command, re.DOTALL)
+        assert arguments
+        request = urllib.request.Request(arguments[1], arguments[2].encode(), {"Content-Type": "application/json"})  # noqa: S310 - our own server
+        with urllib.request.urlopen(request) as got:  # noqa: S310 - our own server
+            assert json.loads(answer) == json.load(got)
+        assert len(json.loads(answer)["results"]) == 2
+
+
+def test_with_keys_it_shows_where_the_key_goes(quick_bundle: Path, tmp_path: Path) -> None:
+    """No key is printed, its place is; off loopback it starts since there is a key."""
+    create_key(tmp_path / "keys.json", "a", ["tag"])
+    with serving(quick_bundle, tmp_path, "--host", "0.0.0.0") as (_, printed):
+        assert '-H "Authorization: Bearer KEY"' in printed
+
+
+def test_off_loopback_without_keys_it_refuses(quick_bundle: Path, tmp_path: Path) -> None:
+    """The message says how to make a key."""
+    message = refused("--host", "0.0.0.0", "--bundle", str(quick_bundle), state=tmp_path)
+    assert "is not loopback and there are no API keys" in message
+    assert "tagger keys create" in message
+
+
+def test_a_port_in_use_is_named(quick_bundle: Path, tmp_path: Path) -> None:
+    """The message names address and way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = refused("--port", str(port), "--bundle", str(quick_bundle), state=tmp_path)
+    assert f"127.0.0.1:{port} cannot be bound: Address already in use" in message
+    assert "make run PORT=" in message
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [(("--port", "99999"), "cannot be bound"), ((), "there is no bundle")])
+def test_what_cannot_start_says_why(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
+    """A port that is none, a bundle that is not there."""
+    assert expected in refused("--port", "0", *arguments, state=tmp_path)
+
+
+def test_damaged_keys_are_named(quick_bundle: Path, tmp_path: Path) -> None:
+    """A key file that cannot be read never means that there are no keys."""
+    (tmp_path / "keys.json").write_text("{", encoding="utf-8")
+    assert "keys.json: cannot be read as keys" in refused("--bundle", str(quick_bundle), state=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("a.b", False)]
+)
+def test_loopback(host: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
+    """Only addresses that cannot be reached from outside count."""
+    assert expected == _is_loopback(host)

@@ -1,0 +1,347 @@
+"""Training end to end on a tiny encoder: fit, export, bundle, evaluation, and what interrupts them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from labels.corpus import Corpus
+from labels.problems import CorpusError, Problem
+from serving.bundle import BundleError, read_bundle
+from serving.classifier import Classifier, PassageIn
+from training import evaluate as evaluate_module
+from training import export as export_module
+from training import train as train_module
+from training.base_model import BaseModel, find_base_model
+from training.dataset import build_dataset, encode_dataset
+from training.decisions import neutral
+from training.evaluate import evaluate, write_evaluation
+from training.export import ParityError
+from training.fit import fit, fit_linear
+from training.locking import NoSpaceError, exclusive
+from training.package import MAKING, Standing, copied, encoder_of, fit_key, fitted_bundle, with_standing
+from training.recipe import QUICK, Recipe
+from training.standing import evaluation_key, standing_of
+
+
+def make(state: Path, corpus: Corpus, recipe: Recipe, base: BaseModel, *, fresh: bool = False) -> Path:
+    """A bundle of the corpus."""
+    return fitted_bundle(state / "fits", recipe, base, build_dataset(corpus), corpus.codebook, None, fresh=fresh)
+
+
+def test_the_same_inputs_give_the_same_bundle(
+    state: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
+) -> None:
+    """Two fits are the same to the byte; another seed is another bundle; a third call fits nothing."""
+    first = make(state, tiny_corpus, tiny_recipe, tiny_base)
+    written = (first / "manifest.json").stat().st_mtime_ns
+    assert first == make(state, tiny_corpus, tiny_recipe, tiny_base)
+    assert written == (first / "manifest.json").stat().st_mtime_ns
+    assert first == make(state, tiny_corpus, tiny_recipe, tiny_base, fresh=True)
+    assert written != (first / "manifest.json").stat().st_mtime_ns
+    assert first.name != make(state, tiny_corpus, replace(tiny_recipe, seed=14), tiny_base).name
+
+
+def test_the_key_of_a_fit_moves_with_recipe_and_data(tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel) -> None:
+    """A cached fit is never taken for another one."""
+    dataset = build_dataset(tiny_corpus)
+    keys = {
+        fit_key(tiny_recipe, tiny_base, dataset),
+        fit_key(replace(tiny_recipe, epochs=3), tiny_base, dataset),
+        fit_key(tiny_recipe, replace(tiny_base, sha256="0"), dataset),
+        fit_key(tiny_recipe, tiny_base, dataset.select(range(10))),
+    }
+    assert len(keys) == 4
+
+
+def test_a_damaged_cached_fit_is_made_again(
+    state: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
+) -> None:
+    """A cache never hands on what does not load."""
+    bundle = make(state, tiny_corpus, tiny_recipe, tiny_base)
+    (bundle / "model.onnx").write_bytes(b"")
+    assert bundle == make(state, tiny_corpus, tiny_recipe, tiny_base)
+    read_bundle(bundle)
+
+
+def test_training_learns(tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel) -> None:
+    """After fitting, passages that carry a common tag score higher than the others."""
+    examples = encode_dataset(build_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))
+    model = fit(replace(tiny_recipe, epochs=8), tiny_base, examples)
+    scores, targets = [], []
+    with torch.inference_mode():
+        for example in examples:
+            ids = torch.from_numpy(example.with_context.ids)[None]
+            types = torch.from_numpy(example.with_context.types)[None]
+            scores.append(float(model(ids, torch.ones_like(ids), types)[0, 0]))
+            targets.append(bool(example.targets[0]))
+    found = np.array(scores)
+    assert found[targets].mean() > found[~np.array(targets)].mean() + 0.5
+
+
+def test_nothing_to_train_on_is_an_error(tiny_recipe: Recipe, tiny_base: BaseModel) -> None:
+    """An empty side is told, not trained."""
+    with pytest.raises(ValueError, match="no passages to train on"):
+        fit(tiny_recipe, tiny_base, [])
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_tag_without_positives_is_trained_as_absent(
+    state: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel, *, frozen: bool
+) -> None:
+    """A fold that holds no positive of a tag, or none judged, trains, and the bundle says so."""
+    rows = [replace(row, tags=row.tags | {"sanctions_demand": False, "historical_case": None}) for row in tiny_corpus.gold]
+    bundle = make(state, replace(tiny_corpus, gold=rows), replace(tiny_recipe, frozen=frozen), tiny_base)
+    trained_on = read_bundle(bundle).trained_on
+    assert (trained_on["sanctions_demand"], trained_on["historical_case"]) == (0, 0)
+    classifier = Classifier.load(bundle)
+    assert classifier.score([PassageIn(text="We demand sanctions.")])[0].scores["sanctions_demand"] < 0.5
+    classifier.close()
+
+
+def test_a_tag_that_all_carry_has_a_high_bias() -> None:
+    """One-sided targets need no regression."""
+    weights, biases = fit_linear(np.eye(4, dtype=np.float32), np.array([[1, 0]] * 4, dtype=np.float32), 1.0)
+    assert not weights.any()
+    assert biases[0] > 2 > -2 > biases[1]
+
+
+def test_an_export_that_says_something_else_is_refused(
+    state: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the written tolerance no bundle is written, and nothing half-made stays."""
+    monkeypatch.setattr(export_module, "MAX_INT8_MEAN_DIFFERENCE", 0.0)
+    with pytest.raises(ParityError, match=r"mean score difference of int8 is 0\.0"):
+        make(state, tiny_corpus, tiny_recipe, tiny_base)
+    assert list(state.rglob("manifest.json")) + list(state.rglob(f"{MAKING}*")) == []
+
+
+def test_standing_is_taken_over_and_scored_right(
+    state: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
+) -> None:
+    """With the decisions of its evaluation a bundle is no longer provisional, and its canaries are scored with them."""
+    made = make(state, tiny_corpus, tiny_recipe, tiny_base)
+    decisions = replace(neutral(4), temperature=2.0, offsets=[0.5, 0, 0, 0], thresholds=[0.4] * 4)
+    tag = {"f1": 0.5, "f1_low": 0.4, "f1_high": 0.6, "positives": 9}
+    metrics = {
+        "macro_f1": 0.5,
+        "macro_f1_low": 0.4,
+        "macro_f1_high": 0.6,
+        "tags": dict.fromkeys(tiny_corpus.codebook.names, tag),
+    }
+    bundle = with_standing(made, state / "models", Standing(decisions=decisions, metrics=metrics))
+    classifier = Classifier.load(bundle)
+    assert classifier.check_canaries() < 1e-6
+    classifier.close()
+    manifest = read_bundle(bundle)
+    assert (False, decisions, metrics) == (manifest.provisional, manifest.decisions, manifest.metrics)
+    assert "macro-F1 0.50" in (bundle / "model_card.md").read_text(encoding="utf-8")
+    assert "Provisional" in (copied(made, state / "models") / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_an_evaluation_of_another_configuration_does_not_count(
+    tmp_path: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
+) -> None:
+    """Decisions are taken over only when the hashes match."""
+    dataset = build_dataset(tiny_corpus)
+    assert standing_of(tiny_recipe, tiny_base, dataset, tmp_path) is None
+    key = evaluation_key(tiny_recipe, tiny_base, dataset)
+    final = {"temperature": 1.0, "offsets": [0.0] * 4, "thresholds": [0.3] * 4, "review": [[0.2, 0.4]] * 4}
+    (tmp_path / "decisions.json").write_text(json.dumps({"key": key, "final": final}), encoding="utf-8")
+    (tmp_path / "metrics.json").write_text(json.dumps({"key": key, "model": {"macro_f1": 0.5}}), encoding="utf-8")
+    standing = standing_of(tiny_recipe, tiny_base, dataset, tmp_path)
+    assert standing is not None
+    assert standing.decisions.thresholds == [0.3] * 4
+    assert standing_of(replace(tiny_recipe, epochs=9), tiny_base, dataset, tmp_path) is None
+
+
+def test_evaluation_grades_bundles_that_have_not_seen_the_document(
+    state: Path, tmp_path: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
+) -> None:
+    """Every passage gets out-of-document logits; files, figures, baselines and report are there; a second run fits nothing."""
+    evaluated = evaluate(tiny_corpus, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
+    assert len(tiny_corpus.gold) == len(evaluated.oof)
+    bundles = [read_bundle(path.parent) for path in (state / "fits").rglob("manifest.json")]
+    assert len(bundles) == 10
+    sizes = {name: sum(row.document != name for row in tiny_corpus.gold) for name in ("000", "001", "002", "003", "004")}
+    for manifest in bundles:
+        if manifest.held_out in sizes:
+            assert sizes[manifest.held_out] == manifest.trained_on["passages"]
+    metrics = evaluated.metrics
+    assert {"no tags at all", "cue words", "TF-IDF + logistic regression", "frozen encoder + logistic regression"} == set(
+        metrics["baselines"]
+    )
+    assert metrics["baselines"]["no tags at all"]["macro_f1"] == 0.0
+    assert metrics["baselines"]["cue words"]["macro_f1"] > 0.2
+    assert len(metrics["model"]["macro_f1_by_seed"]) == 1
+    stamps = {path: path.stat().st_mtime_ns for path in (state / "fits").rglob("manifest.json")}
+    again = evaluate(tiny_corpus, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
+    assert stamps == {path: path.stat().st_mtime_ns for path in (state / "fits").rglob("manifest.json")}
+    assert evaluated == again
+    write_evaluation(tmp_path / "out", evaluated, tiny_corpus)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert all(tag.title in page for tag in tiny_corpus.codebook.tags)
+    assert "The most confident errors" in page
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8")) == metrics
+
+
+def run_train(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`tagger train` as a process of its own."""
+    command = [sys.executable, "-m", "serving.cli", "train", "--state", str(state), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_makes_the_champion_once(state: Path, tiny_base: BaseModel) -> None:
+    """It links the bundle, with --if-missing it then does nothing, and a damaged one is made again."""
+    arguments = ("--quick", "--base-model", tiny_base.source)
+    assert run_train(state, *arguments).returncode == 0
+    link = state / "models" / "quick"
+    assert link.is_symlink()
+    manifest = read_bundle(link)
+    assert manifest.provisional
+    done = run_train(state, "--if-missing", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    (link / "model.onnx").write_bytes(b"")
+    done = run_train(state, "--if-missing", *arguments)
+    assert "has changed" in done.stderr
+    assert manifest.sha256 == read_bundle(link).sha256
+
+
+def test_a_killed_run_leaves_nothing_that_the_next_one_trips_over(state: Path, tiny_base: BaseModel) -> None:
+    """Kill -9 in the middle, then a run: it starts clean and succeeds."""
+    command = [sys.executable, "-m", "serving.cli", "train", "--quick", "--base-model", tiny_base.source, "--state", str(state)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        until = time.monotonic() + 60
+        while not list(state.glob(f"fits/*/{MAKING}*")) and time.monotonic() < until:
+            time.sleep(0.01)
+        process.kill()
+    assert list(state.glob(f"fits/*/{MAKING}*"))
+    assert not (state / "models").exists()
+    assert run_train(state, "--quick", "--base-model", tiny_base.source).returncode == 0
+    assert not list(state.rglob(f"{MAKING}*"))
+    read_bundle(state / "models" / "quick")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_cleans_up(state: Path, tiny_base: BaseModel, number: int) -> None:
+    """Ctrl-C and a termination remove what was half-made and end without a traceback."""
+    command = [sys.executable, "-m", "serving.cli", "train", "--quick", "--base-model", tiny_base.source, "--state", str(state)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not list(state.glob(f"fits/*/{MAKING}*")) and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not list(state.rglob(f"{MAKING}*"))
+
+
+def test_a_second_run_waits_for_the_first(state: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two at once: the second says that it waits, and goes on when the first is done."""
+    order: list[str] = []
+
+    def second() -> None:
+        with exclusive(state):
+            order.append("second")
+
+    with exclusive(state):
+        thread = threading.Thread(target=second)
+        thread.start()
+        until = time.monotonic() + 10
+        said = ""
+        while "waiting for it" not in said and time.monotonic() < until:
+            said += capfd.readouterr().err
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert "another run is training" in said
+    assert order == ["first", "second"]
+
+
+def test_a_full_disk_is_told_before_training(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the folder, what is free and what is needed."""
+    usage = shutil.disk_usage(Path("/"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5_000_000))
+    with pytest.raises(NoSpaceError, match="5 MB free, training needs 1000 MB"), exclusive(state):
+        pass
+
+
+def _raises(error: Exception) -> object:
+    def function(*arguments: object, **named: object) -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (CorpusError([Problem(file="f", line=3, field="tags", message="bad")]), "f:3: tags: bad"),
+        (ParityError("too far apart"), "too far apart"),
+        (OSError(28, "No space left on device", "/state/x"), "/state/x: No space left on device; nothing was changed"),
+    ],
+)
+def test_what_goes_wrong_is_one_clear_line(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    """Status 1, the reason, no traceback."""
+    monkeypatch.setattr(train_module, "load_corpus", _raises(error))
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    assert train_module.main(["--quick", "--state", str(state)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_evaluate_tells_what_goes_wrong(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command's errors are lines too."""
+    monkeypatch.setattr(evaluate_module, "load_corpus", _raises(CorpusError([Problem(file="f", message="bad")])))
+    assert evaluate_module.main(["--state", str(state)]) == 1
+    assert "tagger evaluate: f: bad" in capsys.readouterr().err
+
+
+def test_the_evaluate_command_writes_where_it_is_told(
+    state: Path,
+    tmp_path: Path,
+    tiny_corpus: Corpus,
+    tiny_recipe: Recipe,
+    tiny_base: BaseModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """--output takes the files elsewhere and prints the table; README.md stays as it is."""
+    readme = evaluate_module.README.read_bytes()
+    monkeypatch.setattr(evaluate_module, "load_corpus", lambda: tiny_corpus)
+    monkeypatch.setattr(evaluate_module, "FAST", replace(tiny_recipe, epochs=1, frozen=True))
+    monkeypatch.setattr(evaluate_module, "find_base_model", lambda name: tiny_base)
+    assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out")]) == 0
+    assert {"oof.jsonl", "metrics.json", "decisions.json", "report.html"} == {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+    assert "| **this model (int8)** |" in capsys.readouterr().out
+    assert readme == evaluate_module.README.read_bytes()
+
+
+def test_quick_is_provisional_and_holds_no_document_out(quick_bundle: Path) -> None:
+    """The bundle that tests use says what it is."""
+    manifest = read_bundle(quick_bundle)
+    assert (
+        manifest.provisional,
+        manifest.held_out,
+        manifest.profile,
+        manifest.trained_on["passages"],
+    ) == (True, None, "quick", 584)
+    assert QUICK.sha256 == manifest.recipe_sha256
+    assert find_base_model().sha256 == manifest.base_model_sha256
+    with pytest.raises(BundleError):
+        read_bundle(quick_bundle.parent / "none")

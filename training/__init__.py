@@ -1,0 +1,1 @@
+"""Makes a bundle from the labels and grades it (extra `train`)."""

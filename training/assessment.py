@@ -1,0 +1,133 @@
+"""What out-of-document logits are worth: one assessment, the same for the model, the baselines and the random split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from serving.bundle import Decisions
+from training.decisions import apply_decisions, fit_decisions, neutral
+from training.metrics import (
+    MIN_CELL_POSITIVES,
+    Bools,
+    Floats,
+    bootstrap_f1,
+    brier_skill,
+    count,
+    pooled_ap,
+    within_document_ap,
+)
+
+MIN_TRAIN_POSITIVES = 15
+"""A tag with fewer positives on the training side of a fold is marked: the fold cannot have taught it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessed:
+    """Scores and tags of every passage, each under the decisions fitted without its document."""
+
+    scores: Floats
+    """Shape (passages, tags)."""
+    tagged: Bools
+    decisions: dict[str, Decisions]
+    """Document -> the decisions fitted on the other documents."""
+
+
+def decide_out_of_document(logits: Floats, gold: Floats, documents: Sequence[str]) -> Assessed:
+    """Fit decisions for each document on the logits of the others, and apply them. Arrays are (passages, tags)."""
+    names = np.array(documents)
+    scores = np.empty_like(logits)
+    tagged = np.zeros(logits.shape, dtype=np.bool_)
+    decisions: dict[str, Decisions] = {}
+    for name in dict.fromkeys(documents):
+        inside = names == name
+        decisions[name] = fit_decisions(logits[~inside], gold[~inside])
+        scores[inside], tagged[inside] = apply_decisions(logits[inside], decisions[name])
+    return Assessed(scores=scores, tagged=tagged, decisions=decisions)
+
+
+def assess(
+    logits: Sequence[Floats], gold: Floats, documents: Sequence[str], names: Sequence[str], *, as_they_are: bool = False
+) -> dict[str, Any]:
+    """Figures of one or more seeds' logits, F1 averaged over seeds; ready for JSON, rounded to four places.
+
+    `as_they_are`: the logits are yes and no already (a rule's), so that nothing is fitted on them.
+    """
+    decide = _undecided if as_they_are else decide_out_of_document
+    seeds = [decide(rows, gold, documents) for rows in logits]
+    f1 = np.array([[counts.f1 for counts in count(gold, seed.tagged)] for seed in seeds])
+    first = count(gold, seeds[0].tagged)
+    overall, intervals = bootstrap_f1(gold, seeds[0].tagged, documents)
+    ap = np.mean([pooled_ap(gold, seed.scores) for seed in seeds], axis=0)
+    within = np.mean([within_document_ap(gold, seed.scores, documents) for seed in seeds], axis=0)
+    skill = np.mean([brier_skill(gold, seed.scores) for seed in seeds], axis=0)
+    tags = {
+        name: {
+            "f1": f1[:, tag].mean(),
+            "f1_low": intervals[tag].low,
+            "f1_high": intervals[tag].high,
+            "precision": first[tag].precision,
+            "recall": first[tag].recall,
+            "average_precision": ap[tag],
+            "average_precision_within_documents": within[tag],
+            "brier_skill": skill[tag],
+            "positives": first[tag].positives,
+            "tp": first[tag].tp,
+            "fp": first[tag].fp,
+            "fn": first[tag].fn,
+        }
+        for tag, name in enumerate(names)
+    }
+    figures = {
+        "macro_f1": f1.mean(),
+        "macro_f1_low": overall.low,
+        "macro_f1_high": overall.high,
+        "macro_f1_by_seed": list(f1.mean(axis=1)),
+        "macro_average_precision": np.nanmean(ap),
+        "passages": len(gold),
+        "tags": tags,
+        "cells": _cells(gold, seeds[0].tagged, documents, names),
+    }
+    found: dict[str, Any] = _rounded(figures)
+    return found
+
+
+def untaught(gold: Floats, documents: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Document -> tags that have fewer than 15 positives outside it."""
+    rows = np.array(documents)
+    return {
+        document: [name for tag, name in enumerate(names) if np.nansum(gold[rows != document, tag]) < MIN_TRAIN_POSITIVES]
+        for document in dict.fromkeys(documents)
+    }
+
+
+def _undecided(logits: Floats, gold: Floats, documents: Sequence[str]) -> Assessed:
+    decisions = neutral(gold.shape[1])
+    scores, tagged = apply_decisions(logits, decisions)
+    return Assessed(scores=scores, tagged=tagged, decisions=dict.fromkeys(documents, decisions))
+
+
+def _cells(gold: Floats, tagged: Bools, documents: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Document x tag: counts, and an F1 where there are at least 10 positives."""
+    rows = np.array(documents)
+    cells: dict[str, Any] = {}
+    for document in dict.fromkeys(documents):
+        inside = rows == document
+        cells[document] = {}
+        for name, counts in zip(names, count(gold[inside], tagged[inside]), strict=True):
+            cell: dict[str, Any] = {"positives": counts.positives, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn}
+            if counts.positives >= MIN_CELL_POSITIVES:
+                cell["f1"] = counts.f1
+            cells[document][name] = cell
+    return cells
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(float(value), 4)
+    return value

@@ -1,0 +1,90 @@
+"""The labelled passages as a `datasets.Dataset`, and as encoded examples for fitting.
+
+Reads the corpus; writes nothing. Splits are by document and by nothing else.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, Features, List, Value
+from numpy.typing import NDArray
+
+from labels.corpus import Corpus
+from serving.encoding import Encoded, Encoder
+from serving.model_input import model_input
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One passage ready to fit on: encoded once, read in every epoch."""
+
+    passage: str
+    document: str
+    with_context: Encoded
+    without_context: Encoded
+    targets: NDArray[np.float32]
+    """Shape (tags,): 1, 0, or NaN for a tag that was not judged."""
+
+
+def build_dataset(corpus: Corpus) -> Dataset:
+    """All gold passages: columns passage, document, text, context (as the model reads them) and targets."""
+    names = corpus.codebook.names
+    rows: list[dict[str, Any]] = []
+    for row in corpus.gold:
+        cleaned = model_input(row.text, row.context)
+        targets = [float("nan") if row.tags[name] is None else float(bool(row.tags[name])) for name in names]
+        rows.append(
+            {
+                "passage": row.passage,
+                "document": row.document,
+                "text": cleaned.text,
+                "context": cleaned.context,
+                "targets": targets,
+            }
+        )
+    features = Features(
+        {
+            "passage": Value("string"),
+            "document": Value("string"),
+            "text": Value("string"),
+            "context": Value("string"),
+            "targets": List(Value("float32")),
+        }
+    )
+    return Dataset.from_list(rows, features=features)
+
+
+def encode_dataset(dataset: Dataset, encoder: Encoder) -> list[Example]:
+    """Encode each passage once with its context and once without."""
+    examples: list[Example] = []
+    for row in dataset:
+        both = model_input(row["text"], row["context"])
+        alone = model_input(row["text"])
+        examples.append(
+            Example(
+                passage=row["passage"],
+                document=row["document"],
+                with_context=encoder.encode(both),
+                without_context=encoder.encode(alone),
+                targets=np.array(row["targets"], dtype=np.float32),
+            )
+        )
+    return examples
+
+
+def dataset_sha256(dataset: Dataset) -> str:
+    """Hash of what a fit reads: passages in order, text, context, targets."""
+    digest = hashlib.sha256()
+    for row in dataset:
+        digest.update(repr([row["passage"], row["text"], row["context"], row["targets"]]).encode())
+    return digest.hexdigest()
+
+
+def positives(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
+    """Positives per tag, and `passages`."""
+    targets = np.array(dataset["targets"], dtype=np.float32).reshape(-1, len(names))
+    counts = {name: int(np.nansum(targets[:, index])) for index, name in enumerate(names)}
+    return {"passages": len(dataset), **counts}

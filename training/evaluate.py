@@ -1,0 +1,176 @@
+"""Leave-one-document-out evaluation of the shipping recipe, with its baselines.
+
+Reads the labels and the base model; every figure comes from int8 bundles through the serving classifier. Writes
+oof.jsonl, metrics.json, decisions.json and report.html; fits are cached in `state/fits`, so a stopped run goes on.
+
+    tagger evaluate                     into training/evaluation/, and the table in README.md
+    tagger evaluate --output FOLDER     elsewhere, README.md untouched
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from labels.annotations import text_sha256
+from labels.corpus import Corpus, GoldRow, load_corpus
+from labels.problems import CorpusError
+from serving.classifier import Classifier, PassageIn
+from serving.settings import Settings
+from training.assessment import Assessed, assess, decide_out_of_document, untaught
+from training.base_model import BaseModel, BaseModelError, find_base_model
+from training.baselines import cue_words, frozen_encoder, none_at_all, tfidf
+from training.dataset import build_dataset, encode_dataset
+from training.decisions import fit_decisions
+from training.export import ParityError
+from training.fit import embeddings
+from training.folds import Fold, document_folds, random_folds
+from training.locking import NoSpaceError, exclusive
+from training.metrics import Floats
+from training.network import Tagger, without_pooler
+from training.package import encoder_of, fitted_bundle
+from training.readme import write_block
+from training.recipe import FAST, Recipe
+from training.report import quality_table, write_report
+from training.standing import EVALUATION, evaluation_key
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """An evaluation in memory."""
+
+    metrics: dict[str, Any]
+    decisions: dict[str, Any]
+    oof: list[dict[str, Any]]
+
+
+def main(arguments: list[str]) -> int:
+    """Evaluate the shipping recipe; the exit status."""
+    parser = argparse.ArgumentParser(prog="tagger evaluate", description="Leave-one-document-out evaluation.")
+    parser.add_argument("--output", type=Path, default=EVALUATION, help="folder to write to (default: the committed one)")
+    parser.add_argument("--seeds", type=int, default=1, help="fits per fold, each with a seed of its own (default: 1)")
+    parser.add_argument("--state", type=Path, default=Settings().state, help="folder of cached fits (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        with exclusive(options.state):
+            corpus = load_corpus()
+            evaluated = evaluate(corpus, FAST, find_base_model(FAST.base_model), options.state, options.seeds)
+    except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
+        print(f"tagger evaluate: {error}", file=sys.stderr)
+        return 1
+    write_evaluation(options.output, evaluated, corpus)
+    table = quality_table(evaluated.metrics)
+    if options.output == EVALUATION:
+        write_block(README, "quality", table)
+    print(table)
+    return 0
+
+
+def evaluate(corpus: Corpus, recipe: Recipe, base: BaseModel, state: Path, seeds: int) -> Evaluated:
+    """All figures of a recipe on a corpus."""
+    dataset = build_dataset(corpus)
+    names = corpus.codebook.names
+    gold: Floats = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
+    documents = list(dataset["document"])
+    folds = document_folds(documents)
+    texts = [f"{row['context']} {row['text']}".strip() for row in dataset]
+    embedded = embeddings(
+        Tagger(without_pooler(base.load()), tags=len(names)),
+        encode_dataset(dataset, encoder_of(recipe, base)),
+        "embedding for the frozen baseline",
+    )
+    recipes = [replace(recipe, seed=recipe.seed + number) for number in range(seeds)]
+    logits = [out_of_fold_logits(corpus, dataset, folds, one, base, state) for one in recipes]
+    dealt = random_folds(len(dataset))
+    mixed = out_of_fold_logits(corpus, dataset, dealt, recipe, base, state)
+    rules = {"no tags at all": none_at_all(texts, names), "cue words": cue_words(texts, names)}
+    baselines = {
+        "TF-IDF + logistic regression": tfidf(texts, gold, folds),
+        "frozen encoder + logistic regression": frozen_encoder(embedded, gold, folds),
+    }
+    at_random = {
+        "the model": mixed,
+        "TF-IDF + logistic regression": tfidf(texts, gold, dealt),
+        "frozen encoder + logistic regression": frozen_encoder(embedded, gold, dealt),
+    }
+    key = evaluation_key(recipe, base, dataset)
+    metrics = {
+        "key": key,
+        "recipe": asdict(recipe),
+        "seeds": [one.seed for one in recipes],
+        "model": assess(logits, gold, documents, names),
+        "baselines": {name: assess([rows], gold, documents, names, as_they_are=True) for name, rows in rules.items()}
+        | {name: assess([rows], gold, documents, names) for name, rows in baselines.items()},
+        "random_split_macro_f1": {name: assess([rows], gold, documents, names)["macro_f1"] for name, rows in at_random.items()},
+        "untaught": untaught(gold, documents, names),
+    }
+    final = fit_decisions(np.concatenate(logits), np.concatenate([gold] * len(logits)))
+    assessed = [decide_out_of_document(rows, gold, documents) for rows in logits]
+    decisions = {
+        "key": key,
+        "final": asdict(final),
+        "without": {name: asdict(found) for name, found in assessed[0].decisions.items()},
+    }
+    oof = [
+        _oof_row(row, one.seed, rows[index], judged, index, names)
+        for one, rows, judged in zip(recipes, logits, assessed, strict=True)
+        for index, row in enumerate(corpus.gold)
+    ]
+    return Evaluated(metrics=metrics, decisions=decisions, oof=oof)
+
+
+def out_of_fold_logits(
+    corpus: Corpus,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    recipe: Recipe,
+    base: BaseModel,
+    state: Path,
+    *,
+    fresh: bool = False,
+) -> Floats:
+    """Logits of every held-out passage, from the int8 bundle that has not seen it; NaN where no fold holds it out."""
+    logits = np.full((len(corpus.gold), len(corpus.codebook.names)), np.nan)
+    for fold in folds:
+        side = dataset.select(fold.train)
+        bundle = fitted_bundle(state / "fits", recipe, base, side, corpus.codebook, fold.name, fresh=fresh)
+        classifier = Classifier.load(bundle)
+        try:
+            rows = [corpus.gold[index] for index in fold.held_out]
+            results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], long="truncate")
+        finally:
+            classifier.close()
+        for index, result in zip(fold.held_out, results, strict=True):
+            assert result.error is None, result.error
+            logits[index] = result.logits
+    return logits
+
+
+def write_evaluation(folder: Path, evaluated: Evaluated, corpus: Corpus) -> None:
+    """Write the four files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (("metrics.json", evaluated.metrics), ("decisions.json", evaluated.decisions)):
+        (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    lines = "".join(json.dumps(row) + "\n" for row in evaluated.oof)
+    (folder / "oof.jsonl").write_text(lines, encoding="utf-8")
+    write_report(folder / "report.html", evaluated.metrics, evaluated.oof, corpus)
+
+
+def _oof_row(row: GoldRow, seed: int, logits: Floats, assessed: Assessed, index: int, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "passage": row.passage,
+        "document": row.document,
+        "text_sha256": text_sha256(row.text),
+        "seed": seed,
+        "logits": [round(float(value), 5) for value in logits],
+        "scores": [round(float(value), 5) for value in assessed.scores[index]],
+        "tags": [name for name, holds in zip(names, assessed.tagged[index], strict=True) if holds],
+    }

@@ -1,0 +1,141 @@
+"""Fitting: encoded examples in, a trained network out. Seeded; the same machine gives the same weights."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from serving.progress import progress
+from training.base_model import BaseModel
+from training.batches import collate, plan_batches
+from training.dataset import Example
+from training.network import Tagger, without_pooler
+from training.recipe import Recipe
+
+_EMBED_BATCH_TOKENS = 4096
+_EMBED_BATCH = 64
+
+
+def fit(recipe: Recipe, base: BaseModel, examples: Sequence[Example], title: str = "training") -> Tagger:
+    """Train a network by the recipe. Raises ValueError when there is nothing to train on."""
+    if not examples:
+        message = "there are no passages to train on"
+        raise ValueError(message)
+    _seed(recipe.seed)
+    model = Tagger(without_pooler(base.load()), tags=len(examples[0].targets), dropout=recipe.dropout)
+    if recipe.frozen:
+        _fit_head(recipe, model, examples, title)
+    else:
+        _fine_tune(recipe, model, examples, title)
+    return model.eval()
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices itself; elsewhere autocast would only slow training."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public question for this
+
+
+def embeddings(model: Tagger, examples: Sequence[Example], title: str) -> NDArray[np.float32]:
+    """Mean-pooled embeddings of the passages with their context: shape (passages, hidden)."""
+    encoded = [example.with_context for example in examples]
+    lengths = [len(passage.ids) for passage in encoded]
+    order = np.random.default_rng(0)
+    found = np.zeros((len(examples), model.head.in_features), dtype=np.float32)
+    model.eval()
+    batches = plan_batches(lengths, _EMBED_BATCH_TOKENS, _EMBED_BATCH, order)
+    bf16 = torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
+    with progress(title, len(batches)) as advance, torch.inference_mode(), bf16:
+        for indices in batches:
+            batch = collate(encoded, indices)
+            found[indices] = model.embed(batch.input_ids, batch.attention_mask, batch.token_type_ids).float().numpy()
+            advance(1)
+    return found
+
+
+def fit_linear(
+    features: NDArray[np.float32], targets: NDArray[np.float32], strength: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logistic regression per tag: weights of shape (tags, features) and biases of shape (tags,).
+
+    A tag with positives only or none is given the smoothed logit of its share as its bias and no weights.
+    """
+    weights = np.zeros((targets.shape[1], features.shape[1]), dtype=np.float32)
+    biases = np.zeros(targets.shape[1], dtype=np.float32)
+    for tag in range(targets.shape[1]):
+        judged = ~np.isnan(targets[:, tag])
+        labels = targets[judged, tag] > 0
+        if labels.all() or not labels.any():
+            biases[tag] = np.log((labels.sum() + 0.5) / ((~labels).sum() + 0.5))
+            continue
+        regression = LogisticRegression(C=strength, max_iter=2000).fit(features[judged], labels)
+        weights[tag], biases[tag] = regression.coef_[0], regression.intercept_[0]
+    return weights, biases
+
+
+def _fit_head(recipe: Recipe, model: Tagger, examples: Sequence[Example], title: str) -> None:
+    targets = np.stack([example.targets for example in examples])
+    weights, biases = fit_linear(embeddings(model, examples, title), targets, recipe.probe_strength)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(weights))
+        model.head.bias.copy_(torch.from_numpy(biases))
+
+
+def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title: str) -> None:
+    rng = np.random.default_rng(recipe.seed)
+    targets = torch.from_numpy(np.stack([example.targets for example in examples]))
+    loss_of = nn.BCEWithLogitsLoss(pos_weight=_positive_weights(recipe, targets), reduction="none")
+    lengths = [len(example.with_context.ids) for example in examples]
+    epochs = [plan_batches(lengths, recipe.batch_tokens, recipe.max_batch, rng) for _ in range(recipe.epochs)]
+    steps = sum(map(len, epochs))
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(model.encoder.parameters()), "lr": recipe.encoder_rate},
+            {"params": list(model.head.parameters()), "lr": recipe.head_rate},
+        ],
+        weight_decay=recipe.weight_decay,
+    )
+    warmup = max(1, round(recipe.warmup * steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
+    )
+    model.train()
+    bf16 = has_bf16()
+    with progress(title, steps) as advance:
+        for batches in epochs:
+            drop = rng.random(len(examples)) < recipe.context_dropout
+            encoded = [
+                example.without_context if dropped else example.with_context
+                for example, dropped in zip(examples, drop, strict=True)
+            ]
+            for indices in batches:
+                batch = collate(encoded, indices)
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                    logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+                wanted = targets[indices]
+                judged = ~torch.isnan(wanted)
+                losses = loss_of(logits.float(), torch.nan_to_num(wanted))
+                loss = (losses * judged).sum() / judged.sum().clamp(min=1)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                advance(1)
+
+
+def _positive_weights(recipe: Recipe, targets: torch.Tensor) -> torch.Tensor:
+    """Square root of negatives to positives, bounded: rare tags are learned, scores stay near probabilities."""
+    positive = torch.nansum(targets, dim=0)
+    negative = (~torch.isnan(targets)).sum(dim=0) - positive
+    return (negative / positive.clamp(min=1)).sqrt().clamp(1.0, recipe.max_positive_weight)
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries beneath may draw from the global generator
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(mode=True)

@@ -1,0 +1,202 @@
+"""From a dataset side to a bundle: fit (cached by hash), export, and the manifest that says where it all came from."""
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from tokenizers import Tokenizer
+
+from labels.codebook import Codebook
+from labels.passages import SEGMENTER
+from serving.bundle import FILES, FORMAT, BundleError, Canary, Decisions, Manifest, read_bundle, write_bundle
+from serving.classifier import calibrated
+from serving.encoding import Encoder
+from serving.model_input import INPUT_VERSION
+from training.base_model import BaseModel
+from training.card import model_card
+from training.dataset import Example, dataset_sha256, encode_dataset, positives
+from training.decisions import neutral
+from training.export import export, onnx_logits
+from training.fit import fit
+from training.network import Tagger
+from training.recipe import Recipe
+
+MAKING = ".making-"
+"""Prefix of the folders in which bundles are made; one that is left over belongs to a run that was killed."""
+CANARIES = 8
+PARITY_PASSAGES = 48
+_PACKAGES = ("datasets", "numpy", "onnx", "onnxruntime", "scikit-learn", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an evaluation says of a configuration: the decisions and figures that its bundle carries."""
+
+    decisions: Decisions
+    metrics: dict[str, Any]
+
+
+def fit_key(recipe: Recipe, base: BaseModel, dataset: Dataset) -> str:
+    """Hash of all that shapes a fit's weights."""
+    parts = [recipe.sha256, base.sha256 or base.name, dataset_sha256(dataset), SEGMENTER, INPUT_VERSION]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def fitted_bundle(
+    fits: Path,
+    recipe: Recipe,
+    base: BaseModel,
+    dataset: Dataset,
+    codebook: Codebook,
+    held_out: str | None,
+    *,
+    fresh: bool = False,
+) -> Path:
+    """The provisional bundle of a fit on `dataset`, from the cache `fits` or made now. Raises OSError, ParityError."""
+    folder = fits / fit_key(recipe, base, dataset)
+    for found in sorted(folder.glob(f"{recipe.profile}-*")):
+        try:
+            if not fresh and read_bundle(found).held_out == held_out:
+                return found
+        except BundleError:
+            shutil.rmtree(found)  # half-written or damaged: make it again
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=MAKING, dir=folder) as name:
+        making = Path(name) / "bundle"
+        making.mkdir()
+        manifest = _make(making, recipe, base, dataset, codebook, held_out)
+        return write_bundle(folder, making, manifest)
+
+
+def with_standing(bundle: Path, models: Path, standing: Standing) -> Path:
+    """A copy of a provisional bundle that carries the decisions and figures of its evaluation."""
+    manifest = read_bundle(bundle)
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=MAKING, dir=models) as name:
+        making = Path(name) / "bundle"
+        making.mkdir()
+        for file in FILES:
+            shutil.copyfile(bundle / file, making / file)
+        raw = [_logits_of(canary.scores) for canary in manifest.canaries]
+        changed = replace(
+            manifest,
+            decisions=standing.decisions,
+            provisional=False,
+            metrics=standing.metrics,
+            canaries=[
+                replace(canary, scores=_rounded(calibrated(logits, standing.decisions)))
+                for canary, logits in zip(manifest.canaries, raw, strict=True)
+            ],
+        )
+        (making / "model_card.md").write_text(model_card(changed), encoding="utf-8")
+        return write_bundle(models, making, changed)
+
+
+def copied(bundle: Path, models: Path) -> Path:
+    """A copy of a bundle as it is."""
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=MAKING, dir=models) as name:
+        making = Path(name) / "bundle"
+        shutil.copytree(bundle, making)
+        return write_bundle(models, making, read_bundle(bundle))
+
+
+def encoder_of(recipe: Recipe, base: BaseModel) -> Encoder:
+    """The base model's tokenizer with this recipe's length."""
+    return Encoder.from_file(base.tokenizer_file, recipe.max_tokens)
+
+
+def _make(
+    making: Path, recipe: Recipe, base: BaseModel, dataset: Dataset, codebook: Codebook, held_out: str | None
+) -> Manifest:
+    examples = encode_dataset(dataset, encoder_of(recipe, base))
+    side = f"without {held_out}" if held_out else "on all documents"
+    model = fit(recipe, base, examples, title=f"training {recipe.profile} {side}")
+    step = max(1, len(examples) // PARITY_PASSAGES)
+    parity = export(model, making, [example.with_context for example in examples[::step]])
+    tokenizer = Tokenizer.from_file(str(base.tokenizer_file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()  # the package's file cuts and pads to 128 tokens
+    tokenizer.save(str(making / "tokenizer.json"))
+    (making / "config.json").write_text(_config(base, model, codebook.names), encoding="utf-8")
+    decisions = neutral(len(codebook.names))
+    manifest = Manifest(
+        format=FORMAT,
+        tags=list(codebook.names),
+        titles={tag.name: tag.title for tag in codebook.tags},
+        definitions={tag.name: tag.definition for tag in codebook.tags},
+        decisions=decisions,
+        provisional=True,
+        profile=recipe.profile,
+        max_tokens=recipe.max_tokens,
+        segmenter=SEGMENTER,
+        codebook=codebook.version,
+        input_version=INPUT_VERSION,
+        dataset_sha256=dataset_sha256(dataset),
+        base_model=base.name,
+        base_model_sha256=base.sha256,
+        code_version=importlib.metadata.version("passage-tagger"),
+        recipe=asdict(recipe),
+        recipe_sha256=recipe.sha256,
+        packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        trained_on=positives(dataset, codebook.names),
+        held_out=held_out,
+        metrics={},
+        parity={key: round(value, 6) for key, value in asdict(parity).items()},
+        canaries=_canaries(making, dataset, examples, decisions),
+        files={},
+    )
+    (making / "model_card.md").write_text(model_card(manifest), encoding="utf-8")
+    return manifest
+
+
+def _canaries(making: Path, dataset: Dataset, examples: Sequence[Example], decisions: Decisions) -> list[Canary]:
+    """Two passages of each tag, then passages of none, with the scores that the file gives them."""
+    targets = np.stack([example.targets for example in examples])
+    chosen: list[int] = []
+    for tag in range(targets.shape[1]):
+        chosen += [index for index in np.flatnonzero(targets[:, tag] > 0).tolist() if index not in chosen][:2]
+    others = [index for index in range(0, len(examples), max(1, len(examples) // CANARIES)) if index not in chosen]
+    chosen = (chosen + others)[:CANARIES]
+    logits = onnx_logits(making / "model.onnx", [examples[index].with_context for index in chosen])
+    return [
+        Canary(
+            text=dataset[index]["text"],
+            context=dataset[index]["context"],
+            scores=_rounded(calibrated(row, decisions)),
+        )
+        for index, row in zip(chosen, logits, strict=True)
+    ]
+
+
+def _logits_of(scores: Sequence[float]) -> list[float]:
+    """The logits behind uncalibrated scores."""
+    clipped = np.clip(np.array(scores), 1e-9, 1 - 1e-9)
+    return [float(value) for value in np.log(clipped / (1 - clipped))]
+
+
+def _rounded(scores: Sequence[float]) -> list[float]:
+    return [round(score, 9) for score in scores]
+
+
+def _config(base: BaseModel, model: Tagger, names: Sequence[str]) -> str:
+    """The encoder's own configuration, with the tags as other tools of the ecosystem look for them."""
+    config = base.config().to_dict() | {
+        "architectures": ["BertForSequenceClassification"],
+        "problem_type": "multi_label_classification",
+        "num_labels": len(names),
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+        "hidden_size": model.encoder.config.hidden_size,
+    }
+    for key in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
+        config.pop(key, None)  # a path of this machine, and versions that the manifest holds
+    return json.dumps(config, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,92 @@
+"""Training: labels in, a bundle out, and the bundle made the one that is served.
+
+Reads seeds/, labels/ and the base model; writes `state/models/<bundle>` and the link `state/models/champion`
+(`state/models/quick` for --quick).
+
+    tagger train                the shipping recipe, with the decisions of the committed evaluation
+    tagger train --quick        head only, on the frozen encoder: seconds, provisional
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from labels.corpus import load_corpus
+from labels.problems import CorpusError
+from serving.bundle import BundleError, read_bundle
+from serving.settings import Settings
+from training.base_model import DEFAULT, BaseModelError, find_base_model
+from training.dataset import build_dataset
+from training.export import ParityError
+from training.locking import NoSpaceError, exclusive
+from training.package import copied, fitted_bundle, with_standing
+from training.recipe import FAST, QUICK, Recipe
+from training.standing import standing_of
+
+
+def main(arguments: list[str]) -> int:
+    """Train a bundle; the exit status."""
+    parser = argparse.ArgumentParser(prog="tagger train", description="Train a bundle from the labels.")
+    parser.add_argument("--quick", action="store_true", help="fit only the head, on the frozen encoder (provisional)")
+    parser.add_argument("--if-missing", action="store_true", help="do nothing when there is a bundle that loads")
+    parser.add_argument("--fresh", action="store_true", help="fit again even if this very fit is in the cache")
+    parser.add_argument("--base-model", default=DEFAULT, help=f"a local folder or a hub name (default: {DEFAULT})")
+    parser.add_argument("--state", type=Path, default=Settings().state, help="folder of models and fits (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    recipe = replace(QUICK if options.quick else FAST, base_model=options.base_model)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _train(options.state, recipe, if_missing=options.if_missing, fresh=options.fresh)
+    except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
+        print(f"tagger train: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"tagger train: {error.filename or options.state}: {error.strerror}; nothing was changed", file=sys.stderr)
+    return 1
+
+
+def _train(state: Path, recipe: Recipe, *, if_missing: bool, fresh: bool) -> int:
+    link = state / "models" / ("quick" if recipe.frozen else "champion")
+    if if_missing and _is_whole(link):
+        return 0
+    started = time.monotonic()
+    with exclusive(state):
+        if if_missing and _is_whole(link):  # another run has made it while this one waited
+            return 0
+        corpus = load_corpus()
+        base = find_base_model(recipe.base_model)
+        dataset = build_dataset(corpus)
+        made = fitted_bundle(state / "fits", recipe, base, dataset, corpus.codebook, None, fresh=fresh)
+        standing = standing_of(recipe, base, dataset)
+        bundle = with_standing(made, state / "models", standing) if standing else copied(made, state / "models")
+        _point(link, bundle)
+    provisional = "" if standing else " (provisional: no evaluation of this configuration)"
+    print(f"{bundle}{provisional}, made in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return 0
+
+
+def _is_whole(link: Path) -> bool:
+    if not link.exists():
+        return False
+    try:
+        read_bundle(link)
+    except BundleError as error:
+        print(f"{error}\ntraining a new bundle", file=sys.stderr)
+        return False
+    return True
+
+
+def _point(link: Path, bundle: Path) -> None:
+    temporary = link.with_name(f".{link.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(bundle.name)
+    os.replace(temporary, link)  # noqa: PTH105 - the atomic form, named as what it is
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """Let a termination clean up as Ctrl-C does."""
+    raise KeyboardInterrupt
