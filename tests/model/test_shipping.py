@@ -1,0 +1,65 @@
+"""The bundle that ships: made by the shipping recipe from the committed labels, with its evaluation behind it."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labels.corpus import load_corpus
+from serving.bundle import read_bundle
+from serving.classifier import Classifier, PassageIn
+from tests.conftest import ROOT, TAGGER
+
+
+@pytest.fixture(scope="module")
+def shipping() -> Iterator[Classifier]:
+    """The champion, trained now unless this very fit is cached."""
+    subprocess.run([*TAGGER, "train"], cwd=ROOT, check=True)
+    loaded = Classifier.load(ROOT / "state" / "models" / "champion")
+    yield loaded
+    loaded.close()
+
+
+def test_it_is_not_provisional(shipping: Classifier) -> None:
+    """Decisions and figures of the committed evaluation travel in it, and its card states them."""
+    manifest = shipping.manifest
+    assert (manifest.provisional, manifest.held_out) == (False, None)
+    assert manifest.metrics["macro_f1"] > 0
+    card = (ROOT / "state" / "models" / "champion" / "model_card.md").read_text(encoding="utf-8")
+    assert f"macro-F1 {manifest.metrics['macro_f1']:.2f}" in card
+
+
+def test_it_was_trained_on_all_labels(shipping: Classifier) -> None:
+    """All seed passages are on its training side."""
+    assert shipping.manifest.trained_on["passages"] >= len(load_corpus().gold)
+
+
+def test_its_name_is_its_content() -> None:
+    """The link leads to a folder whose name is the manifest's hash."""
+    folder = (ROOT / "state" / "models" / "champion").resolve()
+    assert folder.name == f"fast-{read_bundle(folder).sha256[:12]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("The alliance calls on all governments to impose targeted sanctions and an arms embargo.", "advocacy_call"),
+        ("Member States should provide victims with free legal aid and shelters.", "victim_support_measure"),
+    ],
+)
+def test_plain_cases_are_tagged(shipping: Classifier, text: str, tag: str) -> None:
+    """What nobody would doubt is found."""
+    assert tag in shipping.score([PassageIn(text=text)])[0].tags
+
+
+def test_plain_text_without_a_tag_stays_without(shipping: Classifier) -> None:
+    """A page's furniture carries nothing."""
+    assert shipping.score([PassageIn(text="Click here to read more. Page 3 of 12.")])[0].tags == []
+
+
+def test_files_hold_nothing_of_the_machine() -> None:
+    """No path of the machine that trained it."""
+    folder: Path = (ROOT / "state" / "models" / "champion").resolve()
+    for name in ("manifest.json", "config.json", "model_card.md"):
+        assert str(ROOT) not in (folder / name).read_text(encoding="utf-8")

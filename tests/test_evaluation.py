@@ -1,0 +1,77 @@
+"""The committed evaluation is that of the committed labels and configuration, and nothing in it is made up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labels.annotations import text_sha256
+from labels.corpus import Corpus, load_corpus
+from training.assessment import assess
+from training.base_model import find_base_model
+from training.dataset import build_dataset
+from training.recipe import FAST
+from training.report import quality_table
+from training.standing import EVALUATION, evaluation_key, standing_of
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    """The committed labels."""
+    return load_corpus()
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, Any]:
+    """The committed figures."""
+    found: dict[str, Any] = json.loads((EVALUATION / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def oof() -> list[dict[str, Any]]:
+    """The committed out-of-document scores."""
+    return [json.loads(line) for line in (EVALUATION / "oof.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_it_is_of_the_committed_labels_and_recipe(corpus: Corpus, metrics: dict[str, Any]) -> None:
+    """Labels, recipe, base model, segmentation and input are those of this checkout; else run `tagger evaluate`."""
+    dataset = build_dataset(corpus)
+    base = find_base_model(FAST.base_model)
+    assert metrics["key"] == evaluation_key(FAST, base, dataset)
+    assert standing_of(FAST, base, dataset) is not None
+
+
+def test_every_gold_passage_is_scored_once_a_seed(corpus: Corpus, metrics: dict[str, Any], oof: list[dict[str, Any]]) -> None:
+    """Same passages, same texts, and nothing that is no seed."""
+    for seed in metrics["seeds"]:
+        rows = [(row["passage"], row["text_sha256"]) for row in oof if row["seed"] == seed]
+        assert rows == [(row.passage, text_sha256(row.text)) for row in corpus.gold]
+
+
+def test_the_figures_follow_from_the_scores(corpus: Corpus, metrics: dict[str, Any], oof: list[dict[str, Any]]) -> None:
+    """Computed again from oof.jsonl, the model's figures are the committed ones."""
+    dataset = build_dataset(corpus)
+    names = corpus.codebook.names
+    gold = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
+    logits = [np.array([row["logits"] for row in oof if row["seed"] == seed]) for seed in metrics["seeds"]]
+    again = assess(logits, gold, list(dataset["document"]), names)
+    assert again["macro_f1"] == pytest.approx(metrics["model"]["macro_f1"], abs=0.002)
+    assert again["tags"].keys() == metrics["model"]["tags"].keys()
+
+
+def test_the_readme_states_the_committed_figures(root: Path, metrics: dict[str, Any]) -> None:
+    """The table in README.md is the one that the evaluation wrote."""
+    assert quality_table(metrics) in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_baselines_stand_beside_the_model(metrics: dict[str, Any]) -> None:
+    """All four, with counts, judged on the same passages."""
+    assert len(metrics["baselines"]) == 4
+    for figures in metrics["baselines"].values():
+        assert figures["passages"] == metrics["model"]["passages"]
+        assert [entry["positives"] for entry in figures["tags"].values()] == [
+            entry["positives"] for entry in metrics["model"]["tags"].values()
+        ]
