@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.results import finish
 from labels.corpus import Corpus, load_corpus
-from serving.settings import Settings
+from serving.settings import load_settings
 from training.assessment import assess
 from training.base_model import find_base_model
 from training.dataset import build_dataset
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         metrics = {**metrics, "model": _from_oof(corpus)}
         extra: dict[str, Any] = {"refitted": QUICK_FOLD, "changed_decisions": round(changed, 4)}
     else:
-        evaluated = evaluate(corpus, FAST, find_base_model(FAST.base_model), Settings().state, seeds=1)
+        evaluated = evaluate(corpus, FAST, find_base_model(FAST.base_model), load_settings().state, seeds=1)
         write_evaluation(EVALUATION, evaluated, corpus)
         metrics, extra = evaluated.metrics, {}
     peers = {name: figures["macro_f1"] for name, figures in metrics["baselines"].items()}

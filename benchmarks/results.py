@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from serving.settings import Settings
+from serving.settings import load_settings
 from training.readme import write_block
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +27,6 @@ def finish(name: str, table: str, result: dict[str, Any], *, quick: bool) -> int
 
 def quick_bundle() -> Path:
     """The bundle that speed is measured on, made when it is missing (not counted as run time)."""
-    link = Settings().models / "quick"
+    link = load_settings().models / "quick"
     subprocess.run([sys.executable, "-m", "serving.cli", "train", "--quick", "--if-missing"], cwd=ROOT, check=True)
     return link.resolve()

@@ -4,6 +4,7 @@ The row format is fixed in README.md of this folder. An absent row is never a ne
 is null.
 """
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ class Annotation:
     segmenter: str
     created: str
     supersedes: str | None
+    """The passage, when this row replaces an earlier one of its annotator; else None."""
 
 
 def passage_id(document: str, start: int, end: int) -> str:
@@ -82,11 +84,8 @@ class AnnotationReader:
             row, found = _parse(line)
             if row is not None:
                 found = list(self._check(row))
-                key = (row.annotator, row.passage)
-                if key in seen and row.supersedes is None:
-                    message = f"{row.annotator} has judged {row.passage} on line {seen[key]} already; name it in `supersedes`"
-                    found.append(("passage", message))
-                seen[key] = number
+                found += _check_order(row, seen)
+                seen[row.annotator, row.passage] = number
             problems.extend(Problem(file=str(path), line=number, field=field, message=text) for field, text in found)
             if row is not None and not found:
                 rows.append(row)
@@ -96,6 +95,10 @@ class AnnotationReader:
         yield from self._check_place(row)
         yield from self._check_tags(row)
         yield from self._check_evidence(row)
+        try:
+            dt.date.fromisoformat(row.created)
+        except ValueError:
+            yield "created", f"{row.created!r} is no day (YYYY-MM-DD)"
         if row.kind not in KINDS:
             yield "kind", f"{row.kind!r} is none of {', '.join(KINDS)}"
         if row.codebook != self._codebook.version:
@@ -144,10 +147,21 @@ class AnnotationReader:
                 yield "rule", f"{tag.name}: {rule!r} is none of {', '.join(allowed)}"
 
 
+def _check_order(row: Annotation, seen: dict[tuple[str, str], int]) -> list[tuple[str, str]]:
+    """A row replaces an earlier one of its annotator and passage exactly when it says so."""
+    earlier = seen.get((row.annotator, row.passage))
+    if earlier and row.supersedes != row.passage:
+        message = f"{row.annotator} has judged {row.passage} on line {earlier} already; name the passage in `supersedes`"
+        return [("passage", message)]
+    if not earlier and row.supersedes is not None:
+        return [("supersedes", f"{row.supersedes!r}: there is no earlier row of {row.annotator} for {row.passage}")]
+    return []
+
+
 def _parse(line: str) -> tuple[Annotation | None, list[tuple[str, str]]]:
     try:
         data = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         return None, [("", f"not JSON: {error}")]
     if not isinstance(data, dict):
         return None, [("", f"a row is a JSON object, this is {type(data).__name__}")]
@@ -187,7 +201,7 @@ def _fits(data: dict[str, Any], name: str, what: str) -> bool:  # noqa: PLR0911 
         case "an object of strings":
             return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
         case "an object of true, false or null":
-            return isinstance(value, dict) and all(entry in (True, False, None) for entry in value.values())
+            return isinstance(value, dict) and all(entry is None or isinstance(entry, bool) for entry in value.values())
     return isinstance(value, dict) and all(isinstance(spans, list) and all(map(_is_span, spans)) for spans in value.values())
 
 

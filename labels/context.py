@@ -11,7 +11,8 @@ MAX_CONTEXT_WORDS = 60
 MAX_LEVELS = 2
 
 _MIN_FRAGMENT_WORDS = 8
-_TRAILING_MARKS = re.compile(r"(?:\[\d{1,3}\]|[¹²³⁰⁴-⁹*_”\"’')\]\s])+$")
+_TRAILING_MARKS = "¹²³⁰⁴⁵⁶⁷⁸⁹*_”\"’')"
+_FOOTNOTE_MARK = re.compile(r"\[\d{1,3}\]$")
 _TERMINAL = ".!?…:;"
 
 
@@ -87,7 +88,7 @@ class ContextTracker:
         return 0
 
     def _remember_unfinished(self, text: str) -> None:
-        bare = _TRAILING_MARKS.sub("", text)
+        bare = _without_trailing_marks(text)
         ended = not bare or bare[-1] in _TERMINAL or len(bare.split()) < _MIN_FRAGMENT_WORDS
         self._unfinished = "" if ended else text
         self._after_footnote = False
@@ -103,8 +104,22 @@ def _are_siblings(marker: Marker, other: Marker) -> bool:
 
 def _lead_in(text: str) -> str:
     """The sentence with which `text` opens a list, '' when it opens none."""
-    bare = _TRAILING_MARKS.sub("", text)
+    bare = _without_trailing_marks(text)
     return " ".join(last_sentence(bare).split()) if bare.endswith(":") else ""
+
+
+def _without_trailing_marks(text: str) -> str:
+    """`text` up to its last letter, digit or sentence mark; walks from the end, so it is linear in any text."""
+    end = len(text)
+    while end:
+        if text[end - 1].isspace() or text[end - 1] in _TRAILING_MARKS:
+            end -= 1
+        elif text[end - 1] == "]":
+            mark = _FOOTNOTE_MARK.search(text, max(0, end - 5), end)
+            end = mark.start() if mark else end - 1
+        else:
+            break
+    return text[:end]
 
 
 def _last_words(text: str) -> str:

@@ -10,6 +10,7 @@ Reads `seeds/` and `labels/annotations/*.jsonl`; writes `labels/gold.jsonl`, the
 import hashlib
 import json
 import os
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,6 +74,10 @@ def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:
         rows, found = reader.read(path)
         annotations.extend(rows)
         problems.extend(found)
+    annotators = sorted({row.annotator for row in annotations})
+    if len(annotators) > 1:
+        message = f"{', '.join(annotators)} have judged; gold labels of several annotators need adjudication"
+        problems.append(Problem(file=str(labels / "annotations"), message=message))
     gold, ungiven = _derive_gold(passages, annotations)
     problems.extend(Problem(file=str(labels / "annotations"), message=f"no annotation of passage {name}") for name in ungiven)
     if problems:
@@ -84,6 +89,8 @@ def check_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> list[Problem]:
     """Every problem of the committed corpus, gold.jsonl included; an empty list when all is well."""
     try:
         corpus = load_corpus(seeds, labels)
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        return [Problem(file=str(labels / "tags.toml"), message=f"cannot be read: {error!r}")]
     except CorpusError as error:
         return error.problems
     path = labels / "gold.jsonl"
@@ -113,9 +120,7 @@ def _gold_line(row: GoldRow) -> str:
 
 
 def _derive_gold(passages: dict[str, list[Passage]], annotations: list[Annotation]) -> tuple[list[GoldRow], list[str]]:
-    by_passage: dict[str, Annotation] = {}
-    for row in annotations:  # a later row of the same annotator supersedes the earlier one
-        by_passage[row.passage] = row
+    by_passage = {row.passage: row for row in annotations}  # a later row of the same annotator supersedes the earlier one
     gold: list[GoldRow] = []
     missing: list[str] = []
     for document, found in passages.items():

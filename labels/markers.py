@@ -24,7 +24,7 @@ _FOOTNOTE = re.compile(r"(?:\[\d{1,3}\]|\[\^[^\]\s]+\]:?|[¹²³⁰⁴-⁹]+)[ \
 _QUOTE = re.compile(r"(?:>[ \t]?)+(?=\S)")
 _TABLE_ROW = re.compile(r"\|")
 _HEADING = re.compile(r"#{1,6}[ \t]+(?=\S)")
-_WIKI_HEADING = re.compile(r"(?P<marks>={1,6})[ \t]*(?=[^=\s])(?P<title>.*?[^=\s])[ \t]*(?P=marks)[ \t]*$")
+_MAX_HEADING_MARKS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,15 @@ PLAIN = Marker(length=0, style="")
 
 def wiki_title(line: str) -> tuple[int, int] | None:
     """Start and end of the title in a wiki heading ("== Title =="), or None."""
-    match = _WIKI_HEADING.match(line)
-    return (match.start("title"), match.end("title")) if match else None
+    body = line.rstrip()
+    marks = len(body) - len(body.lstrip("="))
+    if not 1 <= marks <= _MAX_HEADING_MARKS or not body.endswith("=" * marks):
+        return None
+    title = body[marks:-marks].strip()
+    if not title or title.endswith("="):
+        return None
+    start = body.index(title, marks)
+    return start, start + len(title)
 
 
 def read_marker(line: str) -> Marker:

@@ -18,6 +18,7 @@ SEGMENTER = "1"
 MAX_PASSAGE_WORDS = 180
 """Whitespace-separated words; a longer paragraph is cut at sentence ends."""
 
+_BYTE_ORDER_MARK = "\ufeff"
 _MIN_WRAP_WIDTH = 60
 _MAX_WRAP_WIDTH = 120
 _ENDS_SENTENCE = re.compile(r"[.!?:;…][”\"’')\]*_]*$")
@@ -63,7 +64,7 @@ def _lines(document: str) -> Iterator[_Line]:
     offset, after_blank = 0, True
     for raw in document.splitlines(keepends=True):
         body = raw.rstrip()
-        indent = len(body) - len(body.lstrip())
+        indent = len(body) - len(body.lstrip().removeprefix(_BYTE_ORDER_MARK).lstrip())
         content = body[indent:]
         if any(map(str.isalpha, content)):
             title = wiki_title(content)
@@ -107,20 +108,17 @@ def _join_wrapped(run: list[_Line]) -> Iterator[list[_Line]]:
         return
     wrapped = _is_hard_wrapped(run)
     block = [run[0]]
+    emphasis_marks = run[0].text.count("**")
     for line in run[1:]:
-        if wrapped or _continues(block, line):
+        hangs = block[0].marker.is_item and line.indent > block[0].indent
+        if wrapped or hangs or block[-1].hard_break or emphasis_marks % 2 == 1:
             block.append(line)
         else:
             yield block
             block = [line]
+            emphasis_marks = 0
+        emphasis_marks += line.text.count("**")
     yield block
-
-
-def _continues(block: list[_Line], line: _Line) -> bool:
-    first, previous = block[0], block[-1]
-    hangs = first.marker.is_item and line.indent > first.indent
-    open_emphasis = sum(part.text.count("**") for part in block) % 2 == 1
-    return hangs or previous.hard_break or open_emphasis
 
 
 def _is_hard_wrapped(run: list[_Line]) -> bool:

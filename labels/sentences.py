@@ -6,13 +6,14 @@ English prose of the kind the seeds hold: quotes, footnote marks, initials and t
 import re
 from collections.abc import Iterator
 
+# Possessive throughout, and never tried twice within one run of marks: linear in any text.
 _BOUNDARY = re.compile(
     r"""
-    [.!?…]+                                  # the sentence's own end,
-    [”"’')\]»]*                              # closing quotes and brackets,
-    (?:\[\d{1,3}\]|[¹²³⁰⁴-⁹]+)*              # footnote marks,
-    [*_]*                                    # closing emphasis,
-    (?:\s+|(?<=\])(?=[A-Z“]))                # then white space (or a "[14]" with none after it)
+    (?<![.!?…])[.!?…]++                      # the sentence's own end,
+    [”"’')\]»]*+                             # closing quotes and brackets,
+    (?:\[\d{1,3}\]|[¹²³⁰⁴-⁹]++)*+            # footnote marks,
+    [*_]*+                                   # closing emphasis,
+    (?:\s++|(?<=\])(?=[A-Z“]))               # then white space (or a "[14]" with none after it)
     (?=[“"‘'(\[«*_]*[A-Z0-9ÀÁÂÄÇÈÉÊËÍÎÓÔÖÚÜ])  # and a sentence's beginning.
     """,
     re.VERBOSE,

@@ -15,10 +15,11 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from serving.api import HealthAnswer, ModelAnswer, ProblemOut, TagAnswer, TagOut, TagRequest, TagsAnswer
 from serving.classifier import Classifier, DeadlineExceededError, PassageIn, Result
-from serving.keys import KeyRing
+from serving.keys import KeyRing, KeysError
 from serving.problems import MEDIA_TYPE, RequestProblem, on_http_exception, on_request_problem, on_unknown_error
 from serving.settings import Settings
 
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     app.state.settings = settings
     app.state.keys = KeyRing(settings.keys_file)
     app.state.classifier = classifier
+    app.state.keys_required = False
     app.state.canaries_right = False
     app.add_exception_handler(RequestProblem, on_request_problem)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -89,7 +91,7 @@ async def _watch_canaries(app: FastAPI, classifier: Classifier, seconds: float) 
     while True:
         await asyncio.sleep(seconds)
         try:
-            await run_in_threadpool(classifier.check_canaries)
+            await asyncio.to_thread(classifier.check_canaries)  # not in the pool that requests may fill
         except Exception:  # whatever a broken engine raises: not ready, and the process stays
             app.state.canaries_right = False
             log.exception("the canaries are no longer scored right")
@@ -103,9 +105,17 @@ def _classifier(request: Request) -> Classifier:
 
 
 def _may_tag(request: Request) -> None:
-    """Let a request pass that holds a key with scope `tag`; without any key on the server, let all pass."""
+    """Let a request pass that holds a key with scope `tag`; on a server that never had a key, let all pass.
+
+    Once there was a key, revoking the last one shuts the server: it never opens it.
+    """
     ring: KeyRing = request.app.state.keys
-    if not ring.keys:
+    try:
+        request.app.state.keys_required = bool(ring.keys) or request.app.state.keys_required
+    except KeysError as error:
+        log.exception("the keys cannot be read")
+        raise RequestProblem(503, "the keys of this server cannot be read") from error
+    if not request.app.state.keys_required:
         return
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     scopes = ring.scopes_of(key.strip()) if scheme.lower() == "bearer" else None
@@ -192,7 +202,7 @@ async def tag(request: Request) -> Response:
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
 
 
-def tags(request: Request) -> TagsAnswer:
+async def tags(request: Request) -> TagsAnswer:
     """The tags in the order of the logits, with their definitions and thresholds."""
     manifest = _classifier(request).manifest
     return TagsAnswer(
@@ -204,7 +214,7 @@ def tags(request: Request) -> TagsAnswer:
     )
 
 
-def model(request: Request) -> ModelAnswer:
+async def model(request: Request) -> ModelAnswer:
     """The bundle that serves, with its leave-one-document-out figures."""
     manifest = _classifier(request).manifest
     return ModelAnswer(
@@ -239,10 +249,13 @@ async def _read(request: Request, limit: int) -> bytes:
     detail = f"the body has more than {limit} bytes"
     if request.headers.get("content-length", "0").isdecimal() and int(request.headers.get("content-length", "0")) > limit:
         raise RequestProblem(413, detail)
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RequestProblem(413, detail)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise RequestProblem(413, detail)
+    except ClientDisconnect as error:  # nobody is left to answer
+        raise RequestProblem(400, "the body ended early") from error
     return bytes(body)
 
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from labels.passages import SEGMENTER
 from serving.model_input import INPUT_VERSION
 
@@ -92,7 +94,9 @@ class Manifest:
 
 def write_bundle(models: Path, source: Path, manifest: Manifest) -> Path:
     """Move the files of `source` into `models/<name>`, manifest last; the new folder, or the equal one already there."""
-    data = {key: value for key, value in asdict(manifest).items() if key not in ("name", "sha256")}
+    # Read as it will be read back: 1 and 1.0 are one number, so that what is written again has the same hash.
+    data = asdict(TypeAdapter(Manifest).validate_python(asdict(manifest)))
+    del data["name"], data["sha256"]
     data["files"] = {name: _sha256(source / name) for name in FILES}
     body = (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
     target = models / f"{manifest.profile}-{hashlib.sha256(body).hexdigest()[:12]}"
@@ -100,10 +104,12 @@ def write_bundle(models: Path, source: Path, manifest: Manifest) -> Path:
         _sync(source / name)
     (source / MANIFEST).write_bytes(body)
     _sync(source / MANIFEST)
+    aside = source.with_name(f"{source.name}.old")
     if target.exists():
-        shutil.rmtree(target)  # the same content by name; what stands there may be damaged
+        os.replace(target, aside)  # noqa: PTH105 - the same content by name; what stands there may be damaged
     os.replace(source, target)  # noqa: PTH105 - the atomic form, named as what it is
     _sync(models)
+    shutil.rmtree(aside, ignore_errors=True)
     return target
 
 
@@ -139,16 +145,25 @@ def _parse(path: Path, data: object) -> Manifest:
         message = f"{path}: missing {sorted(expected - set(data))}, unknown {sorted(set(data) - expected)}"
         raise BundleError(message)
     try:
-        decisions = Decisions(**data["decisions"])
-        canaries = [Canary(**canary) for canary in data["canaries"]]
-        lengths = {len(decisions.offsets), len(decisions.thresholds), len(decisions.review), len(data["tags"])}
-        if lengths != {len(data["tags"])} or not canaries:
-            message = f"{path}: offsets, thresholds, review and tags differ in length, or there are no canaries"
-            raise BundleError(message)
-    except TypeError as error:
-        message = f"{path}: is damaged: {error}"
+        manifest = TypeAdapter(Manifest).validate_python(data)
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        message = f"{path}: is damaged: {found}"
         raise BundleError(message) from error
-    return Manifest(**{**data, "decisions": decisions, "canaries": canaries})
+    _check_decisions(path, manifest)
+    return manifest
+
+
+def _check_decisions(path: Path, manifest: Manifest) -> None:
+    decisions, tags = manifest.decisions, len(manifest.tags)
+    lengths = {len(decisions.offsets), len(decisions.thresholds), len(decisions.review)}
+    lengths |= {len(canary.scores) for canary in manifest.canaries}
+    if lengths != {tags} or any(len(band) != len(("low", "high")) for band in decisions.review) or not manifest.canaries:
+        message = f"{path}: offsets, thresholds, review, canaries and tags differ in length, or there are no canaries"
+        raise BundleError(message)
+    if not decisions.temperature > 0:
+        message = f"{path}: temperature {decisions.temperature} is not above 0"
+        raise BundleError(message)
 
 
 def _check_versions(path: Path, manifest: Manifest) -> None:

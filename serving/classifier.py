@@ -142,19 +142,22 @@ class Classifier:
     ) -> list[Result]:
         """Score passages on all scoring threads, order kept; a passage that cannot be scored has `error`.
 
-        `deadline` is a time of `time.monotonic()`, checked before each passage is computed. Raises
+        `deadline` is a time of `time.monotonic()`, checked before each passage and part, and at the end. Raises
         DeadlineExceededError when it has passed.
         """
-        tasks = [self._pool.submit(self._score_before, passage, long, deadline) for passage in passages]
+        tasks = [self._pool.submit(self.score_one, passage, long, deadline) for passage in passages]
         try:
-            return [task.result() for task in tasks]
+            results = [task.result() for task in tasks]
+            _check(deadline)
         except BaseException:
             for task in tasks:
                 task.cancel()
             raise
+        return results
 
-    def score_one(self, passage: PassageIn, long: LongPolicy = "error") -> Result:
-        """Score one passage on the calling thread."""
+    def score_one(self, passage: PassageIn, long: LongPolicy = "error", deadline: float | None = None) -> Result:
+        """Score one passage on the calling thread. Raises DeadlineExceededError."""
+        _check(deadline)
         if error := _refusal(passage):
             return Result(error=error)
         cleaned = model_input(passage.text, passage.context)
@@ -164,21 +167,16 @@ class Classifier:
         if not encoded.truncated or long == "truncate":
             return self._decide(self._logits(encoded), tokens=len(encoded.ids), truncated=encoded.truncated)
         if long == "split":
-            return self._score_parts(passage)
+            return self._score_parts(passage, deadline)
         tokens, limit = self._encoder.count(cleaned.text), self._encoder.max_text_tokens
         detail = f'{tokens} tokens, at most {limit} are allowed; set "long" to "truncate" or "split"'
         return Result(error=ItemError(code="too_long", detail=detail))
 
-    def _score_before(self, passage: PassageIn, long: LongPolicy, deadline: float | None) -> Result:
-        if deadline is not None and time.monotonic() > deadline:
-            message = "the deadline passed before the passage was scored"
-            raise DeadlineExceededError(message)
-        return self.score_one(passage, long)
-
-    def _score_parts(self, passage: PassageIn) -> Result:
+    def _score_parts(self, passage: PassageIn, deadline: float | None) -> Result:
         parts: list[Part] = []
         logits: list[list[float]] = []
         for start, end in self._encoder.split(passage.text):
+            _check(deadline)
             cleaned = model_input(passage.text[start:end], passage.context)
             if not cleaned.text:
                 continue
@@ -226,6 +224,12 @@ def calibrated(logits: Sequence[float] | NDArray[np.float64], decisions: Decisio
 
 def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value >= 0 else (power := math.exp(value)) / (1 + power)
+
+
+def _check(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        message = "the deadline has passed"
+        raise DeadlineExceededError(message)
 
 
 def _refusal(passage: PassageIn) -> ItemError | None:

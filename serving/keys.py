@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from serving.settings import Settings
+from serving.settings import load_settings
 
 SCOPES = ("tag", "label", "admin")
 _PREFIX = "pt_"
@@ -134,7 +134,7 @@ def main(arguments: list[str]) -> int:
     revoke.add_argument("--name", required=True, help="the key's name")
     commands.add_parser("list", help="names and scopes")
     options = parser.parse_args(arguments)
-    path = Settings().keys_file
+    path = load_settings().keys_file
     try:
         if options.command == "create":
             print(create_key(path, options.name, options.scope or ["tag"]))

@@ -19,6 +19,10 @@ _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\((?:[^()\s]|\([^()\s]{0,500}\)){0,20
 _FOOTNOTE_MARK = re.compile(r"\[\d{1,3}\]|\[\^[^\[\]\s]{1,20}\]|(?<=\S)[¹²³⁰⁴-⁹]+")
 _STARS = re.compile(r"\*+(?=\S)|(?<=\S)\*+")
 _UNDERSCORES = re.compile(r"(?<!\w)_+(?=\w)|(?<=[^\W_])_+(?!\w)")
+_MAX_MARKS = 30
+_GRAPHEME_JOINER = "\u034f"
+_HARMLESS_LENGTH = 2000
+"""In shorter texts even one single run is normalized in a moment."""
 _OTHER_MARKS = re.compile(r"`+|~~")
 
 
@@ -43,4 +47,22 @@ def _clean(text: str) -> str:
     text = _FOOTNOTE_MARK.sub("", text)
     text = _OTHER_MARKS.sub("", _UNDERSCORES.sub("", _STARS.sub("", text)))
     text = strip_marker(text.strip())  # "**I. Aim**": the numbering stood inside the emphasis
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(unicodedata.normalize("NFC", _stream_safe(text)).split())
+
+
+def _stream_safe(text: str) -> str:
+    """`text` with runs of over 30 combining marks broken up, as UAX #15 (Stream-Safe Text Format) does it.
+
+    Normalizing takes quadratic time within such a run; no language writes one.
+    """
+    if len(text) <= _HARMLESS_LENGTH or text.isascii():
+        return text
+    safe: list[str] = []
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > _MAX_MARKS:
+            safe.append(_GRAPHEME_JOINER)
+            run = 1
+        safe.append(character)
+    return "".join(safe)

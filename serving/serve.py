@@ -19,7 +19,7 @@ from serving.app import create_app
 from serving.bundle import BundleError
 from serving.classifier import Classifier
 from serving.keys import KeysError, read_keys
-from serving.settings import Settings
+from serving.settings import load_settings
 
 _EXAMPLE = {
     "passages": [
@@ -31,7 +31,7 @@ _EXAMPLE = {
 
 def main(arguments: list[str]) -> int:
     """Serve until told to stop; the exit status."""
-    settings = Settings()
+    settings = load_settings()
     parser = argparse.ArgumentParser(prog="tagger serve", description="Serve a bundle over HTTP.")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to bind; off loopback it needs keys (default: %(default)s)"
@@ -55,8 +55,10 @@ def main(arguments: list[str]) -> int:
         print(f"tagger serve: {error}", file=sys.stderr)
         return 1
     app = create_app(settings, classifier)
+    app.state.keys_required = keyed
     server = uvicorn.Server(uvicorn.Config(app, log_level="info", timeout_graceful_shutdown=10))
-    base = f"http://{options.host}:{listener.getsockname()[1]}"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    base = f"http://{host}:{listener.getsockname()[1]}"
     threading.Thread(target=_show_example, args=(base, keyed), daemon=True).start()
     server.run(sockets=[listener])
     return 0

@@ -2,8 +2,19 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def load_settings() -> "Settings":
+    """The settings of this process. Raises SystemExit with one line a mistake when the environment holds any."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"TAGGER_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}, not {one['input']!r}" for one in error.errors()
+        ]
+        raise SystemExit("\n".join(lines)) from error
 
 
 class Settings(BaseSettings):

@@ -22,7 +22,7 @@ from labels.annotations import text_sha256
 from labels.corpus import Corpus, GoldRow, load_corpus
 from labels.problems import CorpusError
 from serving.classifier import Classifier, PassageIn
-from serving.settings import Settings
+from serving.settings import load_settings
 from training.assessment import Assessed, assess, decide_out_of_document, untaught
 from training.base_model import BaseModel, BaseModelError, find_base_model
 from training.baselines import cue_words, frozen_encoder, none_at_all, tfidf
@@ -57,7 +57,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tagger evaluate", description="Leave-one-document-out evaluation.")
     parser.add_argument("--output", type=Path, default=EVALUATION, help="folder to write to (default: the committed one)")
     parser.add_argument("--seeds", type=int, default=1, help="fits per fold, each with a seed of its own (default: 1)")
-    parser.add_argument("--state", type=Path, default=Settings().state, help="folder of cached fits (default: %(default)s)")
+    parser.add_argument(
+        "--state", type=Path, default=load_settings().state, help="folder of cached fits (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
         with exclusive(options.state):

@@ -18,8 +18,9 @@ from types import FrameType
 
 from labels.corpus import load_corpus
 from labels.problems import CorpusError
-from serving.bundle import BundleError, read_bundle
-from serving.settings import Settings
+from serving.bundle import BundleError
+from serving.classifier import Classifier
+from serving.settings import load_settings
 from training.base_model import DEFAULT, BaseModelError, find_base_model
 from training.dataset import build_dataset
 from training.export import ParityError
@@ -36,7 +37,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--if-missing", action="store_true", help="do nothing when there is a bundle that loads")
     parser.add_argument("--fresh", action="store_true", help="fit again even if this very fit is in the cache")
     parser.add_argument("--base-model", default=DEFAULT, help=f"a local folder or a hub name (default: {DEFAULT})")
-    parser.add_argument("--state", type=Path, default=Settings().state, help="folder of models and fits (default: %(default)s)")
+    parser.add_argument(
+        "--state", type=Path, default=load_settings().state, help="folder of models and fits (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     recipe = replace(QUICK if options.quick else FAST, base_model=options.base_model)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -73,7 +76,7 @@ def _is_whole(link: Path) -> bool:
     if not link.exists():
         return False
     try:
-        read_bundle(link)
+        Classifier.load(link, threads=1).close()
     except BundleError as error:
         print(f"{error}\ntraining a new bundle", file=sys.stderr)
         return False

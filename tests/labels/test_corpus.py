@@ -64,6 +64,9 @@ WRONG: list[tuple[Callable[[Row], None], str, str]] = [
     (_set("end", 999), "passage", "is not 'one:0-999'"),
     (_set("end", 999), "start", "0-999 lies outside the text"),
     (_set("text_sha256", "0"), "text_sha256", "'0' is not the passage's"),
+    (_set("created", "yesterday"), "created", "'yesterday' is no day"),
+    (_set("supersedes", "x"), "supersedes", "'x': there is no earlier row of a for one:0-15"),
+    (_set("tags", dict.fromkeys(["advocacy_call"], 1)), "tags", "is not an object of true, false or null"),
     (_set("kind", "cat"), "kind", "'cat' is none of human, llm, rule"),
     (_set("codebook", "0.9"), "codebook", "judged by version '0.9'"),
     (_set("segmenter", "0"), "segmenter", "cut by version '0'"),
@@ -104,7 +107,7 @@ def test_a_row_that_holds_a_tag_with_evidence_and_rule_is_right(tiny_corpus: "Ti
     assert load_corpus(tiny_corpus.seeds, tiny_corpus.labels).gold[0].tags["advocacy_call"]
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"passage": 1}'])
+@pytest.mark.parametrize("line", ["{", "[]", "[" * 100_000, '{"passage": 1}'])
 def test_a_line_that_is_no_row_is_named(tiny_corpus: "TinyCorpus", line: str) -> None:
     """Broken JSON and other shapes are problems of their line."""
     with tiny_corpus.file.open("a", encoding="utf-8") as file:
@@ -135,6 +138,21 @@ def test_judging_twice_needs_supersedes(tiny_corpus: "TinyCorpus") -> None:
     again["supersedes"] = again["passage"]
     tiny_corpus.write()
     assert load_corpus(tiny_corpus.seeds, tiny_corpus.labels).gold[0].tags["advocacy_call"]
+
+
+def test_two_annotators_need_adjudication(tiny_corpus: "TinyCorpus") -> None:
+    """Whose row wins is never decided by the order of files."""
+    tiny_corpus.rows[0]["annotator"] = "b"
+    tiny_corpus.write()
+    assert "a, b have judged; gold labels of several annotators need adjudication" in str(
+        check_corpus(tiny_corpus.seeds, tiny_corpus.labels)[0]
+    )
+
+
+def test_a_broken_codebook_is_a_problem(tiny_corpus: "TinyCorpus") -> None:
+    """tags.toml that cannot be read is listed like all else."""
+    (tiny_corpus.labels / "tags.toml").write_text("[", encoding="utf-8")
+    assert "tags.toml: cannot be read" in str(check_corpus(tiny_corpus.seeds, tiny_corpus.labels)[0])
 
 
 def test_a_changed_seed_is_refused(tiny_corpus: "TinyCorpus") -> None:

@@ -108,6 +108,8 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         f"{LONG_SENTENCE} {LONG_SENTENCE}.",
         [("", f"{LONG_SENTENCE} {LONG_SENTENCE}.")],
     ),
+    "a byte order mark": ("\ufeff# Title\n- item", [("", "Title"), ("", "item")]),
+    "equals signs that are no heading": ("= a ==\n\n== b", [("", "= a =="), ("", "== b")]),
     "nothing": ("", []),
     "no letters": ("1 2 3\n***\n", []),
     "a marker alone is text": ("(a)", [("", "(a)")]),
@@ -200,6 +202,42 @@ def test_long_paragraphs_are_cut_at_sentence_ends_into_few_pieces(lengths: list[
     assert sum(lengths) == sum(pieces)
     assert max(pieces) <= max(MAX_PASSAGE_WORDS, *lengths)
     assert len(pieces) <= _fewest(lengths)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        ".",
+        "a. ",
+        "*",
+        "”",
+        "[1]",
+        "[1] ",
+        "¹",
+        "\u00a0",
+        " ",
+        "=",
+        "= ",
+        ">",
+        "- ",
+        "**a ",
+        "a.”",
+        ":",
+        "\n  word",
+        "a**b\n",
+        "x  \n",
+        "(",
+        "1.",
+    ],
+)
+def test_segmentation_is_linear_in_any_text(piece: str) -> None:
+    """A quarter of a million characters of one mark are cut in a moment (a quadratic step would hang here)."""
+    for document in (
+        f"- a{piece * (250_000 // len(piece))}",
+        f"Word {piece * (250_000 // len(piece))}x:",
+        f"= {piece * 100_000}a",
+    ):
+        assert isinstance(split_passages(document), list)
 
 
 def _fewest(lengths: list[int]) -> int:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from serving.app import create_app
 from serving.bundle import BundleError
 from serving.classifier import Classifier, PassageIn
-from serving.keys import create_key
+from serving.keys import create_key, revoke_key
 from serving.settings import Settings
 
 DEMAND = "We urge the Council to impose an arms embargo on the junta."
@@ -224,6 +224,30 @@ def test_with_keys_a_key_is_needed(client: TestClient, service_settings: Setting
         assert status == client.get("/v1/tags", headers=headers).status_code
     assert client.get("/v1/model", headers={"authorization": f"Basic {tag}"}).status_code == 401
     assert client.get("/health/ready").status_code == 200
+
+
+def test_revoking_the_last_key_never_opens_the_service(client: TestClient, service_settings: Settings) -> None:
+    """Once there was a key, no key means that nobody may; a damaged file means so too, as 503."""
+    create_key(service_settings.keys_file, "a", ["tag"])
+    assert client.get("/v1/tags").status_code == 401
+    revoke_key(service_settings.keys_file, "a")
+    assert client.get("/v1/tags").status_code == 401
+    service_settings.keys_file.write_text("{", encoding="utf-8")
+    answer = client.get("/v1/tags")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, PROBLEM)
+    service_settings.keys_file.unlink()
+    assert client.get("/v1/tags").status_code == 401
+
+
+def test_marks_without_end_hold_up_nobody(client: TestClient) -> None:
+    """Runs that a careless pattern takes minutes for are answered like all else."""
+    for piece in (".", "[1]", "\u0300\u0316", "”", "* "):
+        body = {
+            "passages": [{"text": "word " * 400 + piece * (60_000 // len(piece)) + "x"}],
+            "long": "split",
+            "timeout_ms": 60_000,
+        }
+        assert post(client, body).status_code == 200
 
 
 def test_openapi_describes_every_answer(client: TestClient) -> None:

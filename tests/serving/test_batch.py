@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,51 @@ def test_every_bad_input_is_a_row_and_the_run_goes_on(quick_bundle: Path, folder
     assert len(expected) == len(details)
     for want, found in zip(expected, details, strict=True):
         assert found is None if want is None else want in (found or ""), (want, found)
+
+
+def test_devices_and_links_are_never_replaced(quick_bundle: Path, folder: Path, tmp_path: Path) -> None:
+    """A pipe is written to, a link is followed; both are there afterwards as they were."""
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link.jsonl", tmp_path / "real.jsonl"
+    os.mkfifo(pipe)
+    link.symlink_to(real)
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    assert run(quick_bundle, folder / "a.txt", "-o", pipe) == 0
+    reader.join()
+    assert pipe.is_fifo()
+    assert len(received[0].splitlines()) == 2
+    assert run(quick_bundle, folder / "a.txt", "-o", link) == 0
+    assert link.is_symlink()
+    assert len(rows_of(real)) == 2
+
+
+def test_an_output_is_never_an_input(quick_bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a folder the output of the last run and hidden files are left alone; named as an input it is refused."""
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.txt").write_text("hidden", encoding="utf-8")
+    out = folder / "out.jsonl"
+    for _ in range(2):
+        assert run(quick_bundle, folder, "-o", out) == 0
+        assert len(rows_of(out)) == 9
+    assert run(quick_bundle, folder / "c.jsonl", "-o", folder / "c.jsonl") == 2
+    assert "is an input and the output" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(quick_bundle, folder, "-o", "")
+
+
+def test_odd_names_and_ids_are_rows(quick_bundle: Path, tmp_path: Path) -> None:
+    """A file name that is no UTF-8, a byte order mark, an id that no file can hold, a number that is no JSON."""
+    odd = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.txt"))
+    odd.write_text("\ufeffOne.", encoding="utf-8")
+    lines, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
+    lines.write_bytes(b'\xef\xbb\xbf{"text": "a"}\n{"text": "a", "id": "\\ud800"}\n{"text": "a", "id": Infinity}\n')
+    assert run(quick_bundle, odd, lines, "-o", out) == 1
+    rows = rows_of(out)
+    assert rows[0]["document"].endswith("caf\ufffd.txt")
+    assert (rows[0]["start"], rows[0]["text"]) == (1, "One.")
+    assert "tags" in rows[1]
+    assert ["lone surrogate" in rows[2]["error"]["detail"], "Infinity is no JSON" in rows[3]["error"]["detail"]] == [True, True]
 
 
 def test_a_long_passage_is_split_unless_told_otherwise(quick_bundle: Path, tmp_path: Path) -> None:

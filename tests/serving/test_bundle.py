@@ -88,6 +88,10 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda data: data["decisions"]["offsets"].pop(), "differ in length"),
     (lambda data: data.update(canaries=[]), "there are no canaries"),
     (lambda data: data["canaries"][0].pop("text"), "is damaged"),
+    (lambda data: data["canaries"][0]["scores"].pop(), "differ in length"),
+    (lambda data: data.update(files=None), "is damaged: files: Input should be a valid dictionary"),
+    (lambda data: data["decisions"].update(temperature=0), "temperature 0.0 is not above 0"),
+    (lambda data: data["decisions"]["review"][0].pop(), "differ in length"),
 ]
 
 

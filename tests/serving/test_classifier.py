@@ -117,6 +117,14 @@ def test_a_past_deadline_is_told_before_anything_is_computed(classifier: Classif
         classifier.score([PassageIn(text="a")] * 4, deadline=time.monotonic() - 1)
 
 
+def test_the_deadline_holds_within_a_long_passage(classifier: Classifier) -> None:
+    """A passage of a hundred parts stops at the part at which its time is over."""
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        classifier.score([PassageIn(text="word " * 19_000)], long="split", deadline=time.monotonic() + 0.2)
+    assert time.monotonic() - started < 60
+
+
 def test_a_score_that_is_no_number_is_an_item_error(classifier: Classifier) -> None:
     """A broken model's NaN reaches nobody as a score."""
     result = classifier._decide(np.array([0.0, np.nan, 0.0, 0.0]), tokens=1, truncated=False)

@@ -54,6 +54,13 @@ def test_interruptions_end_quietly(monkeypatch: pytest.MonkeyPatch, error: type[
     assert status == run(monkeypatch, "keys", "list")
 
 
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the environment is one line with its variable."""
+    monkeypatch.setenv("TAGGER_THREADS", "many")
+    with pytest.raises(SystemExit, match=r"TAGGER_THREADS: Input should be a valid integer.*, not 'many'"):
+        run(monkeypatch, "keys", "list")
+
+
 def test_a_pipe_that_closes_early_is_no_error() -> None:
     """`tagger … | head -1` prints one line and complains about nothing."""
     command = f"{sys.executable} -m serving.cli labels passages seeds/001_ceb99bb30bccfb74.txt | head -1"

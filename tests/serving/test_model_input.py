@@ -46,6 +46,12 @@ def test_no_seed_passage_keeps_a_list_mark() -> None:
             assert "**" not in cleaned
 
 
+def test_runs_of_combining_marks_are_broken_up() -> None:
+    """Only texts with runs that no language writes are touched."""
+    assert model_input("e\u0301" * 1500).text == "é" * 1500
+    assert "\u034f" in model_input("e" + "\u0301" * 3000).text
+
+
 @given(st.text())
 def test_any_text_becomes_normal_text(text: str) -> None:
     """White space is single, ends are bare, the form is NFC, whatever comes in."""
@@ -54,7 +60,9 @@ def test_any_text_becomes_normal_text(text: str) -> None:
     assert unicodedata.is_normalized("NFC", cleaned)
 
 
-@pytest.mark.parametrize("piece", ["[", "<a", "(", "*", "_", "[x](", "](", "<!--", "`", "&lt;", "¹"])
+@pytest.mark.parametrize(
+    "piece", ["[", "<a", "(", "*", "_", "[x](", "](", "<!--", "`", "&lt;", "¹", "\u0300\u0316", "..", ". "]
+)
 def test_long_runs_of_marks_take_no_long_time(piece: str) -> None:
     """A hundred thousand characters of an unclosed mark are read in a moment (a quadratic pattern would hang here)."""
     assert isinstance(model_input(piece * (100_000 // len(piece))).text, str)

@@ -71,6 +71,12 @@ def test_it_prints_a_request_that_works(quick_bundle: Path, tmp_path: Path) -> N
         assert len(json.loads(answer)["results"]) == 2
 
 
+def test_an_ipv6_address_is_printed_as_curl_takes_it(quick_bundle: Path, tmp_path: Path) -> None:
+    """Brackets around the address."""
+    with serving(quick_bundle, tmp_path, "--host", "::1") as (base, _):
+        assert base.startswith("http://[::1]:")
+
+
 def test_with_keys_it_shows_where_the_key_goes(quick_bundle: Path, tmp_path: Path) -> None:
     """No key is printed, its place is; off loopback it starts since there is a key."""
     create_key(tmp_path / "keys.json", "a", ["tag"])
