@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results import finish
+from labels.authored import load_authored
 from labels.corpus import Corpus, load_corpus
 from serving.settings import load_settings
 from training.assessment import assess
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> int:
         metrics = {**metrics, "model": _from_oof(corpus)}
         extra: dict[str, Any] = {"refitted": QUICK_FOLD, "changed_decisions": round(changed, 4)}
     else:
-        evaluated = evaluate(corpus, FAST, find_base_model(FAST.base_model), load_settings().state, seeds=1)
+        authored = load_authored(corpus.codebook, corpus.documents)
+        evaluated = evaluate(corpus, authored, FAST, find_base_model(FAST.base_model), load_settings().state, seeds=1)
         write_evaluation(EVALUATION, evaluated, corpus)
         metrics, extra = evaluated.metrics, {}
     peers = {name: figures["macro_f1"] for name, figures in metrics["baselines"].items()}
@@ -71,11 +73,11 @@ def _committed() -> list[dict[str, Any]]:
 def _changed_decisions(corpus: Corpus, metrics: dict[str, Any]) -> float:
     """Share of the refitted fold's decisions that are not the committed ones."""
     base = find_base_model(FAST.base_model)
-    dataset = build_dataset(corpus)
+    dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
     if metrics["key"] != evaluation_key(FAST, base, dataset):
         print("the committed evaluation is of another configuration; run `make bench-quality`", file=sys.stderr)
         return 1.0
-    [fold] = [fold for fold in document_folds(list(dataset["document"])) if fold.name == QUICK_FOLD]
+    [fold] = [fold for fold in document_folds(list(dataset["document"]), list(dataset["mimics"])) if fold.name == QUICK_FOLD]
     with tempfile.TemporaryDirectory() as state:
         logits = out_of_fold_logits(corpus, dataset, [fold], FAST, base, Path(state))[fold.held_out]
     _, tagged = apply_decisions(logits, fold_decisions(QUICK_FOLD))

@@ -13,15 +13,14 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from serving.api import HealthAnswer, ModelAnswer, ProblemOut, TagAnswer, TagOut, TagRequest, TagsAnswer
-from serving.classifier import Classifier, DeadlineExceededError, PassageIn, Result
+from serving.classifier import Classifier, DeadlineExceededError, PassageIn
 from serving.keys import KeyRing, KeysError
 from serving.problems import MEDIA_TYPE, RequestProblem, on_http_exception, on_request_problem, on_unknown_error
 from serving.settings import Settings
+from serving.wire import decode_request, encode_result, read_body
 
 log = logging.getLogger("tagger")
 
@@ -178,7 +177,7 @@ async def tag(request: Request) -> Response:
     started = time.monotonic()
     settings: Settings = request.app.state.settings
     classifier = _classifier(request)
-    wanted = _decode(request, await _read(request, settings.max_body_bytes), settings.max_passages)
+    wanted = decode_request(request, await read_body(request, settings.max_body_bytes), settings.max_passages)
     if wanted.passages is None:
         passages = [PassageIn(text=wanted.text or "", context=wanted.context)]
         ids = ["0"]
@@ -197,7 +196,7 @@ async def tag(request: Request) -> Response:
     answer = {
         "model": {"version": manifest.name, "sha256": manifest.sha256},
         "thresholds": dict(zip(manifest.tags, manifest.decisions.thresholds, strict=True)),
-        "results": [_encode(name, result) for name, result in zip(ids, results, strict=True)],
+        "results": [encode_result(name, result) for name, result in zip(ids, results, strict=True)],
     }
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
 
@@ -241,73 +240,3 @@ async def ready(request: Request) -> HealthAnswer:
     if not request.app.state.canaries_right:
         raise RequestProblem(503, "known passages are not scored right; the log of the server says more")
     return HealthAnswer(status="ok")
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """The body, its bytes counted as they arrive: a chunked body has no length to trust, and a stated one may lie."""
-    body = bytearray()
-    detail = f"the body has more than {limit} bytes"
-    if request.headers.get("content-length", "0").isdecimal() and int(request.headers.get("content-length", "0")) > limit:
-        raise RequestProblem(413, detail)
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise RequestProblem(413, detail)
-    except ClientDisconnect as error:  # nobody is left to answer
-        raise RequestProblem(400, "the body ended early") from error
-    return bytes(body)
-
-
-def _decode(request: Request, body: bytes, max_passages: int) -> TagRequest:
-    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise RequestProblem(415, f"the body is {content_type!r}, send application/json")
-    try:
-        data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise RequestProblem(400, f"the body is not JSON: {_reason(error)}") from error
-    try:
-        wanted = TagRequest.model_validate(data)
-    except ValidationError as error:
-        errors = [
-            {"pointer": "".join(f"/{part}" for part in found["loc"]), "detail": found["msg"]}
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        raise RequestProblem(422, "the request is not as /docs says", errors=errors) from error
-    if wanted.passages is not None and len(wanted.passages) > max_passages:
-        detail = f"{len(wanted.passages)} passages, at most {max_passages} are allowed"
-        raise RequestProblem(422, detail, errors=[{"pointer": "/passages", "detail": detail}])
-    return wanted
-
-
-def _refuse_constant(name: str) -> None:
-    message = f"{name} is no JSON"
-    raise ValueError(message)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is not UTF-8"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _encode(name: str, result: Result) -> dict[str, Any]:
-    if result.error:
-        return {"id": name, "error": {"code": result.error.code, "detail": result.error.detail}}
-    encoded: dict[str, Any] = {
-        "id": name,
-        "tags": result.tags,
-        "scores": result.scores,
-        "review": result.review,
-        "tokens": result.tokens,
-        "truncated": result.truncated,
-    }
-    if result.parts is not None:
-        encoded["parts"] = [
-            {"start": part.start, "end": part.end, "tags": part.tags, "scores": part.scores, "tokens": part.tokens}
-            for part in result.parts
-        ]
-    return encoded

@@ -96,6 +96,7 @@ class Classifier:
     def load(cls, folder: Path, threads: int | None = None) -> "Classifier":
         """Verify a bundle and load it; `threads` defaults to the cores of this process. Raises BundleError."""
         manifest = read_bundle(folder)
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

@@ -48,7 +48,7 @@ def test_evidence_lies_on_words() -> None:
 
 def test_the_dataset_card_states_the_true_counts(root: Path) -> None:
     """Figures in the card are those of the labels."""
-    card = (root / "labels" / "README.md").read_text(encoding="utf-8")
+    card = (root / "labels" / "README.md").read_text(encoding="utf-8").split("## Authored passages")[0]
     corpus = load_corpus()
     counts = Counter(name for row in corpus.gold for name, holds in row.tags.items() if holds)
     assert {name: int(number) for name, number in re.findall(r"^\| (\w+) \| (\d+) \|$", card, re.MULTILINE)} == counts

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from labels.annotations import text_sha256
+from labels.authored import load_authored
 from labels.corpus import Corpus, load_corpus
 from training.assessment import assess
 from training.base_model import find_base_model
@@ -38,7 +39,7 @@ def oof() -> list[dict[str, Any]]:
 
 def test_it_is_of_the_committed_labels_and_recipe(corpus: Corpus, metrics: dict[str, Any]) -> None:
     """Labels, recipe, base model, segmentation and input are those of this checkout; else run `tagger evaluate`."""
-    dataset = build_dataset(corpus)
+    dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
     base = find_base_model(FAST.base_model)
     assert metrics["key"] == evaluation_key(FAST, base, dataset)
     assert standing_of(FAST, base, dataset) is not None
@@ -68,8 +69,8 @@ def test_the_readme_states_the_committed_figures(root: Path, metrics: dict[str, 
 
 
 def test_baselines_stand_beside_the_model(metrics: dict[str, Any]) -> None:
-    """All four, with counts, judged on the same passages."""
-    assert len(metrics["baselines"]) == 4
+    """Rules and learners, with and without the authored passages, with counts, judged on the same passages."""
+    assert len(metrics["baselines"]) == 6
     for figures in metrics["baselines"].values():
         assert figures["passages"] == metrics["model"]["passages"]
         assert [entry["positives"] for entry in figures["tags"].values()] == [

@@ -1,6 +1,7 @@
 """What importing the service drags in: asked of a fresh process, since import contracts do not look into packages."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,15 @@ def modules_after(code: str, root: Path) -> set[str]:
 def test_no_training_stack_on_the_serving_path(module: str, root: Path) -> None:
     """Serving and labels never import what only training needs."""
     assert set() == modules_after(f"import {module}", root) & HEAVY
+
+
+def test_onnxruntime_sends_and_stores_nothing(root: Path, tmp_path: Path) -> None:
+    """Telemetry is off before the library is imported: it writes no device id into the home folder."""
+    code = "import os, serving.classifier; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_the_check_would_see_torch(root: Path) -> None:

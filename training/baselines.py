@@ -5,6 +5,7 @@ Each gives logits for the held-out side of a fold from its training side, and is
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from training.metrics import Floats
 _CERTAIN = 4.0
 """Logit of a cue word's yes and no."""
 
-# Written from the codebook's own lines, before any model was trained.
+# Written from the codebook before any model was trained, by somebody who had read the seeds.
 _CUES = {
     "advocacy_call": r"\b(?:call(?:s|ed|ing)? (?:on|upon|for)|urg(?:e|es|ed|ing)|should|must|demand(?:s|ed|ing)?"
     r"|recommend(?:s|ed)?|appeal(?:s|ed)? to|encourage(?:s|d)?|petition|campaign(?:s|ed)? for|lobb(?:y|ies|ied))\b",
@@ -46,26 +47,29 @@ def none_at_all(texts: Sequence[str], names: Sequence[str]) -> Floats:
 def tfidf(texts: Sequence[str], gold: Floats, folds: Sequence[Fold]) -> Floats:
     """Word 1- and 2-grams, sublinear TF-IDF, logistic regression per tag: out-of-fold logits."""
 
-    def features(fold: Fold) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def features(fold: Fold) -> tuple[Any, Any]:
         vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
         train = vectorizer.fit_transform([texts[index] for index in fold.train])
-        return train.toarray(), vectorizer.transform([texts[index] for index in fold.held_out]).toarray()
+        return train, vectorizer.transform([texts[index] for index in fold.held_out])
 
     return _out_of_fold(features, gold, folds, strength=10.0)
 
 
 def frozen_encoder(embedded: NDArray[np.float32], gold: Floats, folds: Sequence[Fold]) -> Floats:
-    """Logistic regression per tag on the frozen encoder's embeddings: out-of-fold logits."""
+    """Logistic regression per tag on the frozen encoder's embeddings: out-of-fold logits.
+
+    As in every baseline, rows that no fold holds out (authored passages) train and get no logits (NaN).
+    """
     return _out_of_fold(lambda fold: (embedded[fold.train], embedded[fold.held_out]), gold, folds, strength=10.0)
 
 
 def _out_of_fold(
-    features: Callable[[Fold], tuple[NDArray[np.float32], NDArray[np.float32]]],
+    features: Callable[[Fold], tuple[Any, Any]],
     gold: Floats,
     folds: Sequence[Fold],
     strength: float,
 ) -> Floats:
-    logits = np.zeros_like(gold)
+    logits = np.full_like(gold, np.nan)
     for fold in folds:
         train, held_out = features(fold)
         weights, biases = fit_linear(train, gold[fold.train].astype(np.float32), strength)

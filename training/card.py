@@ -42,7 +42,8 @@ def model_card(manifest: Manifest) -> str:
 def _training(manifest: Manifest) -> list[str]:
     counts = ", ".join(f"{name} {manifest.trained_on[name]}" for name in manifest.tags)
     held_out = f" Document {manifest.held_out} was held out." if manifest.held_out else ""
-    return [f"{manifest.trained_on['passages']} passages ({counts}).{held_out}"]
+    authored = f"{manifest.trained_on['authored']} of them written for the project by language models"
+    return [f"{manifest.trained_on['passages']} passages, {authored} ({counts}).{held_out}"]
 
 
 def _quality(metrics: dict[str, Any]) -> list[str]:

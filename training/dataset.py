@@ -4,7 +4,7 @@ Reads the corpus; writes nothing. Splits are by document and by nothing else.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,13 @@ import numpy as np
 from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
 
+from labels.authored import AuthoredPassage
 from labels.corpus import Corpus
 from serving.encoding import Encoded, Encoder
 from serving.model_input import model_input
+
+AUTHORED = "authored"
+"""What stands in place of a document for a passage that was written for training; it is never held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +33,40 @@ class Example:
     """Shape (tags,): 1, 0, or NaN for a tag that was not judged."""
 
 
-def build_dataset(corpus: Corpus) -> Dataset:
-    """All gold passages: columns passage, document, text, context (as the model reads them) and targets."""
+def build_dataset(corpus: Corpus, authored: Sequence[AuthoredPassage] = ()) -> Dataset:
+    """All gold passages, in order, and after them the authored ones.
+
+    Columns: passage, document (`authored` for the latter), mimics, text and context as the model reads them, targets.
+    """
     names = corpus.codebook.names
-    rows: list[dict[str, Any]] = []
-    for row in corpus.gold:
-        cleaned = model_input(row.text, row.context)
-        targets = [float("nan") if row.tags[name] is None else float(bool(row.tags[name])) for name in names]
-        rows.append(
-            {
-                "passage": row.passage,
-                "document": row.document,
-                "text": cleaned.text,
-                "context": cleaned.context,
-                "targets": targets,
-            }
-        )
+    rows = [_row(row.passage, row.document, None, row.text, row.context, row.tags, names) for row in corpus.gold]
+    rows += [_row(row.id, AUTHORED, row.mimics, row.text, row.context, row.tags, names) for row in authored]
     features = Features(
         {
             "passage": Value("string"),
             "document": Value("string"),
+            "mimics": Value("string"),
             "text": Value("string"),
             "context": Value("string"),
             "targets": List(Value("float32")),
         }
     )
     return Dataset.from_list(rows, features=features)
+
+
+def _row(
+    passage: str,
+    document: str,
+    mimics: str | None,
+    text: str,
+    context: str,
+    tags: Mapping[str, bool | None],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    cleaned = model_input(text, context)
+    targets = [float("nan") if (holds := tags[name]) is None else float(holds) for name in names]
+    place = {"passage": passage, "document": document, "mimics": mimics}
+    return {**place, "text": cleaned.text, "context": cleaned.context, "targets": targets}
 
 
 def encode_dataset(dataset: Dataset, encoder: Encoder) -> list[Example]:
@@ -84,7 +96,7 @@ def dataset_sha256(dataset: Dataset) -> str:
 
 
 def positives(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
-    """Positives per tag, and `passages`."""
+    """Positives per tag, `passages`, and how many of these are `authored`."""
     targets = np.array(dataset["targets"], dtype=np.float32).reshape(-1, len(names))
     counts = {name: int(np.nansum(targets[:, index])) for index, name in enumerate(names)}
-    return {"passages": len(dataset), **counts}
+    return {"passages": len(dataset), "authored": list(dataset["document"]).count(AUTHORED), **counts}

@@ -19,6 +19,7 @@ import numpy as np
 from datasets import Dataset
 
 from labels.annotations import text_sha256
+from labels.authored import AuthoredPassage, load_authored
 from labels.corpus import Corpus, GoldRow, load_corpus
 from labels.problems import CorpusError
 from serving.classifier import Classifier, PassageIn
@@ -33,7 +34,7 @@ from training.fit import embeddings
 from training.folds import Fold, document_folds, random_folds
 from training.locking import NoSpaceError, exclusive
 from training.metrics import Floats
-from training.network import Tagger, without_pooler
+from training.network import Tagger, prepared
 from training.package import encoder_of, fitted_bundle
 from training.readme import write_block
 from training.recipe import FAST, Recipe
@@ -64,7 +65,8 @@ def main(arguments: list[str]) -> int:
     try:
         with exclusive(options.state):
             corpus = load_corpus()
-            evaluated = evaluate(corpus, FAST, find_base_model(FAST.base_model), options.state, options.seeds)
+            authored = load_authored(corpus.codebook, corpus.documents)
+            evaluated = evaluate(corpus, authored, FAST, find_base_model(FAST.base_model), options.state, options.seeds)
     except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
         print(f"tagger evaluate: {error}", file=sys.stderr)
         return 1
@@ -76,32 +78,36 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def evaluate(corpus: Corpus, recipe: Recipe, base: BaseModel, state: Path, seeds: int) -> Evaluated:
-    """All figures of a recipe on a corpus."""
-    dataset = build_dataset(corpus)
+def evaluate(
+    corpus: Corpus, authored: Sequence[AuthoredPassage], recipe: Recipe, base: BaseModel, state: Path, seeds: int
+) -> Evaluated:
+    """All figures of a recipe on a corpus; authored passages train and are never scored."""
+    dataset = build_dataset(corpus, authored)
     names = corpus.codebook.names
-    gold: Floats = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
-    documents = list(dataset["document"])
-    folds = document_folds(documents)
+    passages = len(corpus.gold)
+    targets: Floats = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
+    gold, documents = targets[:passages], list(dataset["document"])[:passages]
+    folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))
+    seeds_only = document_folds(documents)
     texts = [f"{row['context']} {row['text']}".strip() for row in dataset]
     embedded = embeddings(
-        Tagger(without_pooler(base.load()), tags=len(names)),
+        Tagger(prepared(base.load()), tags=len(names)),
         encode_dataset(dataset, encoder_of(recipe, base)),
         "embedding for the frozen baseline",
     )
     recipes = [replace(recipe, seed=recipe.seed + number) for number in range(seeds)]
     logits = [out_of_fold_logits(corpus, dataset, folds, one, base, state) for one in recipes]
-    dealt = random_folds(len(dataset))
-    mixed = out_of_fold_logits(corpus, dataset, dealt, recipe, base, state)
-    rules = {"no tags at all": none_at_all(texts, names), "cue words": cue_words(texts, names)}
+    dealt = random_folds(passages)
+    rules = {"no tags at all": none_at_all(texts[:passages], names), "cue words": cue_words(texts[:passages], names)}
     baselines = {
-        "TF-IDF + logistic regression": tfidf(texts, gold, folds),
-        "frozen encoder + logistic regression": frozen_encoder(embedded, gold, folds),
+        "TF-IDF + LR": tfidf(texts, targets, folds)[:passages],
+        "TF-IDF + LR, seeds only": tfidf(texts, targets, seeds_only)[:passages],
+        "frozen encoder + LR": frozen_encoder(embedded, targets, folds)[:passages],
+        "frozen encoder + LR, seeds only": frozen_encoder(embedded, targets, seeds_only)[:passages],
     }
     at_random = {
-        "the model": mixed,
-        "TF-IDF + logistic regression": tfidf(texts, gold, dealt),
-        "frozen encoder + logistic regression": frozen_encoder(embedded, gold, dealt),
+        "TF-IDF + LR, seeds only": tfidf(texts, targets, dealt)[:passages],
+        "frozen encoder + LR, seeds only": frozen_encoder(embedded, targets, dealt)[:passages],
     }
     key = evaluation_key(recipe, base, dataset)
     metrics = {

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from serving.progress import progress
 from training.base_model import BaseModel
 from training.batches import collate, plan_batches
 from training.dataset import Example
-from training.network import Tagger, without_pooler
+from training.network import Tagger, prepared
 from training.recipe import Recipe
 
 _EMBED_BATCH_TOKENS = 4096
@@ -26,7 +27,7 @@ def fit(recipe: Recipe, base: BaseModel, examples: Sequence[Example], title: str
         message = "there are no passages to train on"
         raise ValueError(message)
     _seed(recipe.seed)
-    model = Tagger(without_pooler(base.load()), tags=len(examples[0].targets), dropout=recipe.dropout)
+    model = Tagger(prepared(base.load()), tags=len(examples[0].targets), dropout=recipe.dropout)
     if recipe.frozen:
         _fit_head(recipe, model, examples, title)
     else:
@@ -56,10 +57,10 @@ def embeddings(model: Tagger, examples: Sequence[Example], title: str) -> NDArra
     return found
 
 
-def fit_linear(
-    features: NDArray[np.float32], targets: NDArray[np.float32], strength: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logistic regression per tag: weights of shape (tags, features) and biases of shape (tags,).
+def fit_linear(features: Any, targets: NDArray[np.float32], strength: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logistic regression per tag on features of shape (passages, features), dense or sparse.
+
+    Returns weights of shape (tags, features) and biases of shape (tags,).
 
     A tag with positives only or none is given the smoothed logit of its share as its bias and no weights.
     """
@@ -93,10 +94,11 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
     steps = sum(map(len, epochs))
     optimizer = torch.optim.AdamW(
         [
-            {"params": list(model.encoder.parameters()), "lr": recipe.encoder_rate},
+            {"params": [one for one in model.encoder.parameters() if one.requires_grad], "lr": recipe.encoder_rate},
             {"params": list(model.head.parameters()), "lr": recipe.head_rate},
         ],
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
     warmup = max(1, round(recipe.warmup * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(

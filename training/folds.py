@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.dataset import AUTHORED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
@@ -16,15 +18,20 @@ class Fold:
     held_out: list[int]
 
 
-def document_folds(documents: Sequence[str]) -> list[Fold]:
-    """One fold a document, in order of first appearance."""
+def document_folds(documents: Sequence[str], mimics: Sequence[str | None] | None = None) -> list[Fold]:
+    """One fold a document, in order of first appearance.
+
+    Authored passages are never held out; those that mimic the held-out document leave the training side.
+    """
+    imitated = mimics or [None] * len(documents)
     return [
         Fold(
             name=name,
-            train=[index for index, document in enumerate(documents) if document != name],
+            train=[index for index, one in enumerate(zip(documents, imitated, strict=True)) if name not in one],
             held_out=[index for index, document in enumerate(documents) if document == name],
         )
         for name in dict.fromkeys(documents)
+        if name != AUTHORED
     ]
 
 

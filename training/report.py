@@ -14,8 +14,8 @@ _WORST = 30
 def quality_table(metrics: dict[str, Any]) -> str:
     """Markdown: the model and its baselines, leave-one-document-out, and what a random split would have said."""
     model = metrics["model"]
-    rows = [("**this model (int8)**", model, metrics["random_split_macro_f1"]["the model"])]
-    rows += [(name, figures, metrics["random_split_macro_f1"].get(name)) for name, figures in metrics["baselines"].items()]
+    mixed: dict[str, float] = metrics["random_split_macro_f1"]
+    rows = [("**this model (int8)**", model), *metrics["baselines"].items()]
     tags = list(model["tags"])
     heads = " | ".join(f"{name} ({entry['positives']})" for name, entry in model["tags"].items())
     lines = [
@@ -28,9 +28,9 @@ def quality_table(metrics: dict[str, Any]) -> str:
         f"| | macro-F1 | {heads} | random split |",
         f"| --- | --- |{' --- |' * len(tags)} --- |",
     ]
-    for name, figures, mixed in rows:
+    for name, figures in rows:
         cells = " | ".join(f"{figures['tags'][tag]['f1']:.2f}" for tag in tags)
-        gap = "" if mixed is None else f"{mixed:.2f}"
+        gap = f"{mixed[name]:.2f}" if name in mixed else ""
         lines.append(f"| {name} | {figures['macro_f1']:.2f} | {cells} | {gap} |")
     return "\n".join(lines)
 

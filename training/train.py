@@ -11,11 +11,13 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from labels.authored import load_authored
 from labels.corpus import load_corpus
 from labels.problems import CorpusError
 from serving.bundle import BundleError
@@ -42,7 +44,10 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     recipe = replace(QUICK if options.quick else FAST, base_model=options.base_model)
-    signal.signal(signal.SIGTERM, _interrupt)
+    _interrupted.clear()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         return _train(options.state, recipe, if_missing=options.if_missing, fresh=options.fresh)
     except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
@@ -62,10 +67,14 @@ def _train(state: Path, recipe: Recipe, *, if_missing: bool, fresh: bool) -> int
             return 0
         corpus = load_corpus()
         base = find_base_model(recipe.base_model)
-        dataset = build_dataset(corpus)
+        # Embedding the authored passages too would take a quick bundle past its seconds.
+        authored = [] if recipe.frozen else load_authored(corpus.codebook, corpus.documents)
+        dataset = build_dataset(corpus, authored)
         made = fitted_bundle(state / "fits", recipe, base, dataset, corpus.codebook, None, fresh=fresh)
         standing = standing_of(recipe, base, dataset)
         bundle = with_standing(made, state / "models", standing) if standing else copied(made, state / "models")
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
         _point(link, bundle)
     provisional = "" if standing else " (provisional: no evaluation of this configuration)"
     print(f"{bundle}{provisional}, made in {time.monotonic() - started:.0f} s", file=sys.stderr)
@@ -90,6 +99,10 @@ def _point(link: Path, bundle: Path) -> None:
     os.replace(temporary, link)  # noqa: PTH105 - the atomic form, named as what it is
 
 
+_interrupted = threading.Event()
+
+
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    """Let a termination clean up as Ctrl-C does."""
+    """Let a termination clean up as Ctrl-C does, and remember it: libraries beneath may swallow the exception."""
+    _interrupted.set()
     raise KeyboardInterrupt

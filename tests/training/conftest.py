@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from labels.authored import AuthoredPassage, load_authored
 from labels.corpus import Corpus, load_corpus
 from training.base_model import BaseModel, find_base_model
 from training.recipe import FAST, Recipe
@@ -45,6 +46,13 @@ def full_corpus() -> Corpus:
 def tiny_corpus(full_corpus: Corpus) -> Corpus:
     """Every fourth passage of the committed labels: all five documents, all four tags."""
     return replace(full_corpus, gold=full_corpus.gold[::4])
+
+
+@pytest.fixture(scope="session")
+def tiny_authored(full_corpus: Corpus) -> list[AuthoredPassage]:
+    """Every twentieth authored passage, and some that mimic a seed."""
+    rows = load_authored(full_corpus.codebook, full_corpus.documents)
+    return [*rows[::20], *[row for row in rows if row.mimics][1:60:3]]
 
 
 @pytest.fixture

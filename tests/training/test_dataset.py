@@ -15,6 +15,7 @@ def test_rows_are_what_the_model_reads(full_corpus: Corpus) -> None:
     assert [row.passage for row in full_corpus.gold] == list(dataset["passage"])
     assert positives(dataset, full_corpus.codebook.names) == {
         "passages": 584,
+        "authored": 0,
         "advocacy_call": 185,
         "sanctions_demand": 24,
         "victim_support_measure": 49,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from labels.authored import AuthoredPassage
 from labels.corpus import Corpus
 from labels.problems import CorpusError, Problem
 from serving.bundle import BundleError, read_bundle
@@ -22,11 +23,12 @@ from training import evaluate as evaluate_module
 from training import export as export_module
 from training import train as train_module
 from training.base_model import BaseModel, find_base_model
-from training.dataset import build_dataset, encode_dataset
+from training.dataset import AUTHORED, build_dataset, encode_dataset
 from training.decisions import neutral
 from training.evaluate import evaluate, write_evaluation
 from training.export import ParityError
 from training.fit import fit, fit_linear
+from training.folds import document_folds
 from training.locking import NoSpaceError, exclusive
 from training.package import MAKING, Standing, copied, encoder_of, fit_key, fitted_bundle, with_standing
 from training.recipe import QUICK, Recipe
@@ -165,26 +167,39 @@ def test_an_evaluation_of_another_configuration_does_not_count(
 
 
 def test_evaluation_grades_bundles_that_have_not_seen_the_document(
-    state: Path, tmp_path: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
+    state: Path,
+    tmp_path: Path,
+    tiny_corpus: Corpus,
+    tiny_authored: list[AuthoredPassage],
+    tiny_recipe: Recipe,
+    tiny_base: BaseModel,
 ) -> None:
     """Every passage gets out-of-document logits; files, figures, baselines and report are there; a second run fits nothing."""
-    evaluated = evaluate(tiny_corpus, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
+    evaluated = evaluate(tiny_corpus, tiny_authored, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
     assert len(tiny_corpus.gold) == len(evaluated.oof)
     bundles = [read_bundle(path.parent) for path in (state / "fits").rglob("manifest.json")]
-    assert len(bundles) == 10
-    sizes = {name: sum(row.document != name for row in tiny_corpus.gold) for name in ("000", "001", "002", "003", "004")}
+    assert len(bundles) == 5
+    sizes = {
+        name: sum(row.document != name for row in tiny_corpus.gold) + sum(row.mimics != name for row in tiny_authored)
+        for name in ("000", "001", "002", "003", "004")
+    }
     for manifest in bundles:
-        if manifest.held_out in sizes:
-            assert sizes[manifest.held_out] == manifest.trained_on["passages"]
+        assert manifest.held_out is not None
+        assert sizes[manifest.held_out] == manifest.trained_on["passages"]
     metrics = evaluated.metrics
-    assert {"no tags at all", "cue words", "TF-IDF + logistic regression", "frozen encoder + logistic regression"} == set(
-        metrics["baselines"]
-    )
+    assert set(metrics["baselines"]) == {
+        "no tags at all",
+        "cue words",
+        "TF-IDF + LR",
+        "TF-IDF + LR, seeds only",
+        "frozen encoder + LR",
+        "frozen encoder + LR, seeds only",
+    }
     assert metrics["baselines"]["no tags at all"]["macro_f1"] == 0.0
     assert metrics["baselines"]["cue words"]["macro_f1"] > 0.2
     assert len(metrics["model"]["macro_f1_by_seed"]) == 1
     stamps = {path: path.stat().st_mtime_ns for path in (state / "fits").rglob("manifest.json")}
-    again = evaluate(tiny_corpus, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
+    again = evaluate(tiny_corpus, tiny_authored, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
     assert stamps == {path: path.stat().st_mtime_ns for path in (state / "fits").rglob("manifest.json")}
     assert evaluated == again
     write_evaluation(tmp_path / "out", evaluated, tiny_corpus)
@@ -244,6 +259,20 @@ def test_an_interrupted_run_cleans_up(state: Path, tiny_base: BaseModel, number:
     assert process.returncode == 130
     assert "Traceback" not in said
     assert not list(state.rglob(f"{MAKING}*"))
+    assert not (state / "models" / "quick").exists()
+
+
+def test_no_authored_passage_is_ever_graded(tiny_corpus: Corpus, tiny_authored: list[AuthoredPassage]) -> None:
+    """No fold holds one out, and those that mimic a document are not on its training side."""
+    dataset = build_dataset(tiny_corpus, tiny_authored)
+    documents, mimics = list(dataset["document"]), list(dataset["mimics"])
+    assert any(mimics)
+    folds = document_folds(documents, mimics)
+    assert AUTHORED not in {fold.name for fold in folds}
+    for fold in folds:
+        assert AUTHORED not in {documents[index] for index in fold.held_out}
+        assert fold.name not in {mimics[index] for index in fold.train}
+        assert AUTHORED in {documents[index] for index in fold.train}
 
 
 def test_a_second_run_waits_for_the_first(state: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -322,6 +351,7 @@ def test_the_evaluate_command_writes_where_it_is_told(
     """--output takes the files elsewhere and prints the table; README.md stays as it is."""
     readme = evaluate_module.README.read_bytes()
     monkeypatch.setattr(evaluate_module, "load_corpus", lambda: tiny_corpus)
+    monkeypatch.setattr(evaluate_module, "load_authored", lambda *arguments: [])
     monkeypatch.setattr(evaluate_module, "FAST", replace(tiny_recipe, epochs=1, frozen=True))
     monkeypatch.setattr(evaluate_module, "find_base_model", lambda name: tiny_base)
     assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out")]) == 0
