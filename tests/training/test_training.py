@@ -262,6 +262,23 @@ def test_an_interrupted_run_cleans_up(state: Path, tiny_base: BaseModel, number:
     assert not (state / "models" / "quick").exists()
 
 
+def test_an_interruption_that_a_library_swallowed_still_counts(
+    state: Path, tiny_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that raised into foreign code and was lost there stops the run before anything is published."""
+
+    def swallowing(bundle: Path, models: Path) -> Path:
+        train_module._interrupted.set()
+        return copied(bundle, models)
+
+    monkeypatch.setattr(train_module, "copied", swallowing)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    with pytest.raises(KeyboardInterrupt):
+        train_module.main(["--quick", "--base-model", tiny_base.source, "--state", str(state)])
+    train_module._interrupted.clear()
+    assert not (state / "models" / "quick").exists()
+
+
 def test_no_authored_passage_is_ever_graded(tiny_corpus: Corpus, tiny_authored: list[AuthoredPassage]) -> None:
     """No fold holds one out, and those that mimic a document are not on its training side."""
     dataset = build_dataset(tiny_corpus, tiny_authored)
