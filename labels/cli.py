@@ -1,4 +1,4 @@
-"""`tagger labels …`: check the labels, build the flat file, show the passages of a text."""
+"""`tagger labels …`: check the labels, say how annotators agree, build the flat file, show the passages of a text."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from labels.agreement import agreement_table, agreements
 from labels.corpus import check_corpus, load_corpus, write_gold
 from labels.passages import split_passages
 from labels.problems import CorpusError
@@ -17,12 +18,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tagger labels", description="The labelled corpus.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("check", help="list every problem of the committed labels")
+    commands.add_parser("agree", help="print how far the annotators agree, and what was adjudicated")
     commands.add_parser("build", help="write labels/gold.jsonl from the annotations")
     show = commands.add_parser("passages", help="print the passages of a text file as JSON lines")
     show.add_argument("file", type=Path, help="a UTF-8 text or Markdown file")
     options = parser.parse_args(arguments)
     if options.command == "check":
         return _check()
+    if options.command == "agree":
+        return _agree()
     if options.command == "build":
         return _build()
     return _show(options.file)
@@ -39,6 +43,19 @@ def _check() -> int:
     counts = Counter(name for row in corpus.gold for name, holds in row.tags.items() if holds)
     tags = ", ".join(f"{name} {counts[name]}" for name in corpus.codebook.names)
     print(f"{len(corpus.gold)} passages of {len(corpus.documents)} documents, no problems: {tags}")
+    return 0
+
+
+def _agree() -> int:
+    try:
+        corpus = load_corpus()
+    except CorpusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for pair in agreements(corpus.annotations, corpus.codebook.names):
+        print(agreement_table(pair))
+    methods = Counter(row.method for row in corpus.gold)
+    print("\nGold labels: " + ", ".join(f"{count} {method}" for method, count in methods.most_common()))
     return 0
 
 

@@ -1,7 +1,7 @@
 """The corpus: seeds, passages and annotations joined, checked whole, and the gold labels derived from them.
 
-Reads `seeds/` and `labels/annotations/*.jsonl`; writes `labels/gold.jsonl`, the flat file with texts that
-`datasets.load_dataset("labels")` reads.
+Reads `seeds/`, `labels/annotations/*.jsonl` and `labels/adjudications.jsonl`; writes `labels/gold.jsonl`, the flat file
+with texts that `datasets.load_dataset("labels")` reads.
 
     tagger labels check        every problem of the committed labels, and whether gold.jsonl is up to date
     tagger labels build        write gold.jsonl
@@ -14,31 +14,14 @@ import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labels.annotations import Annotation, AnnotationReader, passage_id
+from labels.adjudication import GoldRow, derive_gold, read_adjudications
+from labels.annotations import Annotation, AnnotationReader
 from labels.codebook import Codebook, load_codebook
 from labels.documents import SEEDS, Document, load_documents
-from labels.passages import Passage, split_passages
+from labels.passages import split_passages
 from labels.problems import CorpusError, Problem
 
 LABELS = Path(__file__).parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoldRow:
-    """The label of one passage as training and evaluation use it."""
-
-    passage: str
-    document: str
-    start: int
-    end: int
-    context: str
-    text: str
-    tags: dict[str, bool | None]
-    unsure: list[str]
-    method: str
-    """How the label came about: 'single' (one annotator)."""
-    sources: list[str]
-    """Annotators."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +57,11 @@ def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:
         rows, found = reader.read(path)
         annotations.extend(rows)
         problems.extend(found)
-    annotators = sorted({row.annotator for row in annotations})
-    if len(annotators) > 1:
-        message = f"{', '.join(annotators)} have judged; gold labels of several annotators need adjudication"
-        problems.append(Problem(file=str(labels / "annotations"), message=message))
-    gold, ungiven = _derive_gold(passages, annotations)
-    problems.extend(Problem(file=str(labels / "annotations"), message=f"no annotation of passage {name}") for name in ungiven)
+    decided = labels / "adjudications.jsonl"
+    adjudications, found = read_adjudications(decided)
+    problems.extend(found)
+    gold, found = derive_gold(passages, annotations, adjudications, codebook, str(decided))
+    problems.extend(found)
     if problems:
         raise CorpusError(problems)
     return Corpus(codebook=codebook, documents=documents, annotations=annotations, gold=gold)
@@ -117,31 +99,3 @@ def _gold_line(row: GoldRow) -> str:
     data = asdict(row)
     tags = data.pop("tags")  # one column a tag: the form that every reader of flat tables understands
     return json.dumps({**data, **tags}, ensure_ascii=False)
-
-
-def _derive_gold(passages: dict[str, list[Passage]], annotations: list[Annotation]) -> tuple[list[GoldRow], list[str]]:
-    by_passage = {row.passage: row for row in annotations}  # a later row of the same annotator supersedes the earlier one
-    gold: list[GoldRow] = []
-    missing: list[str] = []
-    for document, found in passages.items():
-        for passage in found:
-            name = passage_id(document, passage.start, passage.end)
-            annotation = by_passage.get(name)
-            if annotation is None:
-                missing.append(name)
-                continue
-            gold.append(
-                GoldRow(
-                    passage=name,
-                    document=document,
-                    start=passage.start,
-                    end=passage.end,
-                    context=passage.context,
-                    text=passage.text,
-                    tags=annotation.tags,
-                    unsure=annotation.unsure,
-                    method="single",
-                    sources=[annotation.annotator],
-                )
-            )
-    return gold, missing

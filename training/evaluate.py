@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from labels.adjudication import GoldRow
 from labels.annotations import text_sha256
 from labels.authored import AuthoredPassage, load_authored
-from labels.corpus import Corpus, GoldRow, load_corpus
+from labels.corpus import Corpus, load_corpus
 from labels.problems import CorpusError
 from serving.classifier import Classifier, PassageIn
 from serving.settings import load_settings

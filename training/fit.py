@@ -27,7 +27,7 @@ def fit(recipe: Recipe, base: BaseModel, examples: Sequence[Example], title: str
         message = "there are no passages to train on"
         raise ValueError(message)
     _seed(recipe.seed)
-    model = Tagger(prepared(base.load()), tags=len(examples[0].targets), dropout=recipe.dropout)
+    model = Tagger(prepared(base.load(), recipe.layers), tags=len(examples[0].targets), dropout=recipe.dropout)
     if recipe.frozen:
         _fit_head(recipe, model, examples, title)
     else:

@@ -1,5 +1,7 @@
 """The network: encoder, mean over tokens, one linear layer with a logit per tag."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -11,6 +13,8 @@ class Tagger(nn.Module):
         """Put a head for `tags` logits on `encoder`."""
         super().__init__()
         self.encoder = encoder
+        self.reads_types = getattr(encoder.config, "type_vocab_size", 0) > 1
+        """BERT's encoders tell two sequences apart by token types; MPNet has none."""
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, tags)
         nn.init.zeros_(self.head.bias)
@@ -26,15 +30,14 @@ class Tagger(nn.Module):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Mean of the token states that the mask keeps: shape (passages, hidden)."""
-        states = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).last_hidden_state
+        types = {"token_type_ids": token_type_ids} if self.reads_types else {}
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
         weights = attention_mask.unsqueeze(-1).to(states.dtype)
         mean: Tensor = (states * weights).sum(dim=1) / weights.sum(dim=1)
         return mean
 
 
-def prepared(encoder: PreTrainedModel) -> PreTrainedModel:
+def prepared(encoder: PreTrainedModel, layers: int | None = None) -> PreTrainedModel:
     """`encoder` as this project trains it.
 
     Without BERT's pooling layer, which mean pooling leaves unused; with the embeddings frozen, which hold half of MiniLM's
@@ -43,6 +46,10 @@ def prepared(encoder: PreTrainedModel) -> PreTrainedModel:
     """
     if hasattr(encoder, "pooler"):
         encoder.pooler = None  # type: ignore[assignment]  # the library itself sets it so for add_pooling_layer=False
+    if layers is not None:
+        stack: Any = encoder.encoder  # the library types it as any module
+        stack.layer = stack.layer[:layers]
+        encoder.config.num_hidden_layers = layers
     for parameter in encoder.get_input_embeddings().parameters():
         parameter.requires_grad = False
     for module in encoder.modules():

@@ -16,6 +16,8 @@ class Recipe:
 
     profile: str
     base_model: str = DEFAULT
+    layers: int | None = None
+    """The encoder's first layers that are kept; None keeps all."""
     frozen: bool = False
     """Only the head is fitted, by logistic regression on the frozen encoder's embeddings."""
     epochs: int = 3

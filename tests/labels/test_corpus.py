@@ -140,15 +140,6 @@ def test_judging_twice_needs_supersedes(tiny_corpus: "TinyCorpus") -> None:
     assert load_corpus(tiny_corpus.seeds, tiny_corpus.labels).gold[0].tags["advocacy_call"]
 
 
-def test_two_annotators_need_adjudication(tiny_corpus: "TinyCorpus") -> None:
-    """Whose row wins is never decided by the order of files."""
-    tiny_corpus.rows[0]["annotator"] = "b"
-    tiny_corpus.write()
-    assert "a, b have judged; gold labels of several annotators need adjudication" in str(
-        check_corpus(tiny_corpus.seeds, tiny_corpus.labels)[0]
-    )
-
-
 def test_a_broken_codebook_is_a_problem(tiny_corpus: "TinyCorpus") -> None:
     """tags.toml that cannot be read is listed like all else."""
     (tiny_corpus.labels / "tags.toml").write_text("[", encoding="utf-8")
