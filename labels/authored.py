@@ -33,6 +33,8 @@ class AuthoredPassage:
     context: str
     text: str
     tags: dict[str, bool]
+    rule: dict[str, str]
+    """Tag -> the codebook line by which it holds or, where it is near, does not; not every row names one."""
     mimics: str | None
     """The seed document whose genre it imitates, or None."""
     author: str
@@ -80,6 +82,9 @@ def _problems_of(line: str, codebook: Codebook, documents: list[Document]) -> It
         if not isinstance(data[name], str):
             yield name, f"{data[name]!r} is not a string"
             return
+    if not isinstance(data["rule"], dict):
+        yield "rule", f"{data['rule']!r} is not an object"
+        return
     yield from _problems_of_values(data, codebook, documents)
 
 
@@ -90,6 +95,7 @@ def _problems_of_values(data: dict[str, Any], codebook: Codebook, documents: lis
     for tag in codebook.tags:
         if data["tags"][tag.name] and not all(data["tags"][implied] for implied in tag.implies):
             yield "tags", f"{tag.name} holds, so {', '.join(tag.implies)} must hold too"
+    yield from _problems_of_rules(data, codebook)
     known = [document.id for document in documents]
     if data["mimics"] is not None and data["mimics"] not in known:
         yield "mimics", f"unknown document {data['mimics']!r} (known: {', '.join(known)})"
@@ -99,6 +105,15 @@ def _problems_of_values(data: dict[str, Any], codebook: Codebook, documents: lis
         yield "text", f"{len(data['text'].split())} words, 1 to {MAX_PASSAGE_WORDS} are allowed"
     if len(data["context"].split()) > MAX_CONTEXT_WORDS:
         yield "context", f"{len(data['context'].split())} words, at most {MAX_CONTEXT_WORDS} are allowed"
+
+
+def _problems_of_rules(data: dict[str, Any], codebook: Codebook) -> Iterator[tuple[str, str]]:
+    for tag in codebook.tags:
+        allowed = [*(tag.yes if data["tags"][tag.name] else tag.no)]
+        if tag.name in data["rule"] and data["rule"][tag.name] not in allowed:
+            yield "rule", f"{tag.name}: {data['rule'][tag.name]!r} is none of {', '.join(allowed)}"
+    if strangers := set(data["rule"]) - set(codebook.names):
+        yield "rule", f"unknown tags {', '.join(sorted(strangers))} (known: {', '.join(codebook.names)})"
 
 
 def _copies(rows: list[AuthoredPassage], documents: list[Document]) -> Iterator[tuple[AuthoredPassage, str]]:

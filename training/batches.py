@@ -9,7 +9,7 @@ from torch import Tensor
 
 from serving.encoding import Encoded
 
-_BUCKET_PASSAGES = 128
+_BUCKET_PASSAGES = 1024
 """Passages are shuffled, sorted by length within buckets of this size, cut into batches, and these shuffled again."""
 
 

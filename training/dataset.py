@@ -5,7 +5,7 @@ Reads the corpus; writes nothing. Splits are by document and by nothing else.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,17 @@ def encode_dataset(dataset: Dataset, encoder: Encoder) -> list[Example]:
             )
         )
     return examples
+
+
+def softened(examples: Sequence[Example], scores: NDArray[np.float64], weight: float) -> list[Example]:
+    """Examples whose targets are moved by `weight` towards a teacher's scores, shape (passages, tags).
+
+    Hinton et al. 2015, "Distilling the Knowledge in a Neural Network". A tag that was not judged stays NaN.
+    """
+    return [
+        replace(example, targets=((1 - weight) * example.targets + weight * row).astype(np.float32))
+        for example, row in zip(examples, scores, strict=True)
+    ]
 
 
 def dataset_sha256(dataset: Dataset) -> str:

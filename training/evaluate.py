@@ -3,7 +3,8 @@
 Reads the labels and the base model; every figure comes from int8 bundles through the serving classifier. Writes
 oof.jsonl, metrics.json, decisions.json and report.html; fits are cached in `state/fits`, so a stopped run goes on.
 
-    tagger evaluate                     into training/evaluation/, and the table in README.md
+    tagger evaluate                     the default profile, into training/evaluation/PROFILE, and the table in README.md
+    tagger evaluate --profile fast      another profile
     tagger evaluate --output FOLDER     elsewhere, README.md untouched
 """
 
@@ -38,7 +39,7 @@ from training.metrics import Floats
 from training.network import Tagger, prepared
 from training.package import encoder_of, fitted_bundle
 from training.readme import write_block
-from training.recipe import FAST, Recipe
+from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table, write_report
 from training.standing import EVALUATION, evaluation_key
 
@@ -57,24 +58,27 @@ class Evaluated:
 def main(arguments: list[str]) -> int:
     """Evaluate the shipping recipe; the exit status."""
     parser = argparse.ArgumentParser(prog="tagger evaluate", description="Leave-one-document-out evaluation.")
-    parser.add_argument("--output", type=Path, default=EVALUATION, help="folder to write to (default: the committed one)")
+    parser.add_argument("--profile", choices=PROFILES, default=SHIPPING.profile, help="default: %(default)s")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: the profile's committed one)")
     parser.add_argument("--seeds", type=int, default=1, help="fits per fold, each with a seed of its own (default: 1)")
     parser.add_argument(
         "--state", type=Path, default=load_settings().state, help="folder of cached fits (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
+    recipe = PROFILES[options.profile]
     try:
         with exclusive(options.state):
             corpus = load_corpus()
             authored = load_authored(corpus.codebook, corpus.documents)
-            evaluated = evaluate(corpus, authored, FAST, find_base_model(FAST.base_model), options.state, options.seeds)
+            base = find_base_model(recipe.base_model, options.state / "encoders")
+            evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds)
     except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
         print(f"tagger evaluate: {error}", file=sys.stderr)
         return 1
-    write_evaluation(options.output, evaluated, corpus)
+    write_evaluation(options.output or EVALUATION / recipe.profile, evaluated, corpus)
     table = quality_table(evaluated.metrics)
-    if options.output == EVALUATION:
-        write_block(README, "quality", table)
+    if options.output is None:
+        write_block(README, f"quality-{recipe.profile}", table)
     print(table)
     return 0
 

@@ -2,7 +2,7 @@
 
 torch.onnx (the TorchScript exporter: the fuser below knows the graphs it makes, and it takes 2 s where the newer one
 takes 7) -> fused attention, layer norm and GELU (onnxruntime.transformers.optimizer) -> dynamic int8 with a scale per
-channel of the weights.
+channel of the weights, of activations that were smoothed before.
 """
 
 import logging
@@ -21,6 +21,7 @@ from onnxruntime.transformers.optimizer import optimize_model
 
 from serving.encoding import Encoded
 from training.network import Tagger
+from training.smoothing import smooth
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 17
@@ -49,8 +50,13 @@ class Parity:
     """Share of decisions at 0.5 that differ."""
 
 
-def export(model: Tagger, folder: Path, passages: Sequence[Encoded]) -> Parity:
-    """Write `folder/model.onnx` and compare it with the network on `passages`. Raises ParityError."""
+def export(model: Tagger, folder: Path, passages: Sequence[Encoded], smoothing: float = 0.0) -> Parity:
+    """Write `folder/model.onnx` and compare it with the network on `passages`. Raises ParityError.
+
+    With `smoothing`, the exponent of activations, the network's layers are smoothed in place first (training/smoothing.py).
+    """
+    if smoothing:
+        smooth(model, passages, smoothing)
     plain, fused, int8 = folder / "plain.onnx", folder / "fused.onnx", folder / "model.onnx"
     _trace(model, plain)
     _fuse(model, plain, fused)
@@ -74,16 +80,17 @@ def export(model: Tagger, folder: Path, passages: Sequence[Encoded]) -> Parity:
 
 def _trace(model: Tagger, path: Path) -> None:
     ids = torch.arange(1000, 1032).reshape(2, 16)
-    axes = {name: {0: "passages", 1: "tokens"} for name in INPUTS}
+    inputs = INPUTS if model.reads_types else INPUTS[:2]
+    axes = {name: {0: "passages", 1: "tokens"} for name in inputs}
     with warnings.catch_warnings():
         # The exporter is deprecated in favour of one whose graphs the attention fusion does not recognise yet, and it warns
         # of every shape that tracing fixes; parity on real passages is what decides.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (ids, torch.ones_like(ids), torch.zeros_like(ids)),
+            (ids, torch.ones_like(ids), torch.zeros_like(ids))[: len(inputs)],
             str(path),
-            input_names=list(INPUTS),
+            input_names=list(inputs),
             output_names=["logits"],
             dynamic_axes={**axes, "logits": {0: "passages"}},
             opset_version=OPSET,
@@ -145,17 +152,13 @@ def onnx_logits(path: Path, passages: Sequence[Encoded]) -> NDArray[np.float64]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    rows = [
-        session.run(
-            None,
-            {
-                "input_ids": passage.ids[None],
-                "attention_mask": np.ones((1, len(passage.ids)), dtype=np.int64),
-                "token_type_ids": passage.types[None],
-            },
-        )[0][0]
-        for passage in passages
-    ]
+    inputs = {entry.name for entry in session.get_inputs()}
+    rows = []
+    for passage in passages:
+        feeds = dict(
+            zip(INPUTS, (passage.ids[None], np.ones((1, len(passage.ids)), dtype=np.int64), passage.types[None]), strict=True)
+        )
+        rows.append(session.run(None, {name: array for name, array in feeds.items() if name in inputs})[0][0])
     return np.stack(rows).astype(np.float64)
 
 

@@ -28,9 +28,9 @@ def fit(recipe: Recipe, base: BaseModel, examples: Sequence[Example], title: str
         raise ValueError(message)
     _seed(recipe.seed)
     model = Tagger(prepared(base.load(), recipe.layers), tags=len(examples[0].targets), dropout=recipe.dropout)
-    if recipe.frozen:
+    if recipe.frozen or recipe.probe_first:
         _fit_head(recipe, model, examples, title)
-    else:
+    if not recipe.frozen:
         _fine_tune(recipe, model, examples, title)
     return model.eval()
 
@@ -105,7 +105,9 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
         optimizer, lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
     )
     model.train()
+    mean = _Mean(model, from_step=steps - round(recipe.average * steps)) if recipe.average else None
     bf16 = has_bf16()
+    step = 0
     with progress(title, steps) as advance:
         for batches in epochs:
             drop = rng.random(len(examples)) < recipe.context_dropout
@@ -126,7 +128,35 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
+                step += 1
+                if mean:
+                    mean.update(step)
                 advance(1)
+    if mean:
+        mean.copy_to_model()
+
+
+class _Mean:
+    """Running mean of the trained weights over the last steps, one reading in every few."""
+
+    def __init__(self, model: Tagger, from_step: int, every: int = 4) -> None:
+        self._parameters = [one for one in model.parameters() if one.requires_grad]
+        self._from, self._every, self._count = from_step, every, 0
+        self._mean: list[torch.Tensor] = []
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        if step < self._from or step % self._every:
+            return
+        if not self._mean:
+            self._mean = [one.detach().clone() for one in self._parameters]
+        self._count += 1
+        torch._foreach_lerp_(self._mean, [one.detach() for one in self._parameters], 1 / self._count)
+
+    @torch.no_grad()
+    def copy_to_model(self) -> None:
+        for one, mean in zip(self._parameters, self._mean, strict=True):
+            one.copy_(mean)
 
 
 def _positive_weights(recipe: Recipe, targets: torch.Tensor) -> torch.Tensor:

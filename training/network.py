@@ -20,7 +20,7 @@ class Tagger(nn.Module):
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.head.weight, std=0.02)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Logits.
 
         Shapes: inputs (passages, tokens), int64; result (passages, tags).
@@ -28,7 +28,7 @@ class Tagger(nn.Module):
         logits: Tensor = self.head(self.dropout(self.embed(input_ids, attention_mask, token_type_ids)))
         return logits
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Mean of the token states that the mask keeps: shape (passages, hidden)."""
         types = {"token_type_ids": token_type_ids} if self.reads_types else {}
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state

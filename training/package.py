@@ -17,22 +17,23 @@ from tokenizers import Tokenizer
 from labels.codebook import Codebook
 from labels.passages import SEGMENTER
 from serving.bundle import FILES, FORMAT, BundleError, Canary, Decisions, Manifest, read_bundle, write_bundle
-from serving.classifier import calibrated
+from serving.classifier import Classifier, PassageIn, calibrated
 from serving.encoding import Encoder
 from serving.model_input import INPUT_VERSION
-from training.base_model import BaseModel
+from training.base_model import BaseModel, find_base_model
 from training.card import model_card
-from training.dataset import Example, dataset_sha256, encode_dataset, positives
-from training.decisions import neutral
+from training.dataset import Example, dataset_sha256, encode_dataset, positives, softened
+from training.decisions import neutral, sigmoid
 from training.export import export, onnx_logits
 from training.fit import fit
+from training.metrics import Floats
 from training.network import Tagger
-from training.recipe import Recipe
+from training.recipe import TEACHER, Recipe
 
 MAKING = ".making-"
 """Prefix of the folders in which bundles are made; one that is left over belongs to a run that was killed."""
 CANARIES = 8
-PARITY_PASSAGES = 48
+PARITY_PASSAGES = 96
 _PACKAGES = ("datasets", "numpy", "onnx", "onnxruntime", "scikit-learn", "tokenizers", "torch", "transformers")
 
 
@@ -47,6 +48,8 @@ class Standing:
 def fit_key(recipe: Recipe, base: BaseModel, dataset: Dataset) -> str:
     """Hash of all that shapes a fit's weights."""
     parts = [recipe.sha256, base.sha256 or base.name, dataset_sha256(dataset), SEGMENTER, INPUT_VERSION]
+    if recipe.teacher_weight:
+        parts.append(TEACHER.sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -72,7 +75,8 @@ def fitted_bundle(
     with tempfile.TemporaryDirectory(prefix=MAKING, dir=folder) as name:
         making = Path(name) / "bundle"
         making.mkdir()
-        manifest = _make(making, recipe, base, dataset, codebook, held_out)
+        soft = _teacher_scores(fits, dataset, codebook, held_out) if recipe.teacher_weight else None
+        manifest = _make(making, recipe, base, dataset, codebook, held_out, soft)
         return write_bundle(folder, making, manifest)
 
 
@@ -114,14 +118,34 @@ def encoder_of(recipe: Recipe, base: BaseModel) -> Encoder:
     return Encoder.from_file(base.tokenizer_file, recipe.max_tokens)
 
 
+def _teacher_scores(fits: Path, dataset: Dataset, codebook: Codebook, held_out: str | None) -> Floats:
+    """Scores that the teacher, trained on the same passages, gives them: shape (passages, tags)."""
+    teacher = find_base_model(TEACHER.base_model, fits.parent / "encoders")
+    bundle = fitted_bundle(fits, TEACHER, teacher, dataset, codebook, held_out)
+    classifier = Classifier.load(bundle)
+    try:
+        passages = [PassageIn(text=row["text"], context=row["context"]) for row in dataset]
+        results = classifier.score(passages, long="truncate")
+    finally:
+        classifier.close()
+    return sigmoid(np.array([result.logits for result in results]))
+
+
 def _make(
-    making: Path, recipe: Recipe, base: BaseModel, dataset: Dataset, codebook: Codebook, held_out: str | None
+    making: Path,
+    recipe: Recipe,
+    base: BaseModel,
+    dataset: Dataset,
+    codebook: Codebook,
+    held_out: str | None,
+    soft: Floats | None,
 ) -> Manifest:
     examples = encode_dataset(dataset, encoder_of(recipe, base))
     side = f"without {held_out}" if held_out else "on all documents"
-    model = fit(recipe, base, examples, title=f"training {recipe.profile} {side}")
+    taught = examples if soft is None else softened(examples, soft, recipe.teacher_weight)
+    model = fit(recipe, base, taught, title=f"training {recipe.profile} {side}")
     step = max(1, len(examples) // PARITY_PASSAGES)
-    parity = export(model, making, [example.with_context for example in examples[::step]])
+    parity = export(model, making, [example.with_context for example in examples[::step]], recipe.smoothing)
     tokenizer = Tokenizer.from_file(str(base.tokenizer_file))
     tokenizer.no_padding()
     tokenizer.no_truncation()  # the package's file cuts and pads to 128 tokens

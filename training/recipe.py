@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
-from training.base_model import DEFAULT
+from training.base_model import MINILM, MPNET
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Raise it with a change of `training/` that alters the weights: cached fits and the evaluation then count as stale."""
 
 
@@ -15,7 +15,7 @@ class Recipe:
     """How a bundle is trained."""
 
     profile: str
-    base_model: str = DEFAULT
+    base_model: str = MINILM
     layers: int | None = None
     """The encoder's first layers that are kept; None keeps all."""
     frozen: bool = False
@@ -36,15 +36,41 @@ class Recipe:
     """Upper bound of the weight that a rare tag's positives get in the loss."""
     probe_strength: float = 1.0
     """C of the logistic regression that fits the head of a frozen encoder."""
+    probe_first: bool = False
+    """The head starts from the logistic regression on the frozen encoder instead of from noise (Kumar et al. 2022, LP-FT)."""
+    average: float = 0.0
+    """Share of the steps, at the end, whose weights are averaged (Izmailov et al. 2018, SWA); 0 keeps the last weights."""
+    teacher_weight: float = 0.0
+    """How far the targets are the scores of a larger model that was trained on the same passages; 0 is none."""
+    smoothing: float = 0.0
+    """Exponent of activations in the smoothing before int8; 0 is none."""
     max_tokens: int = 384
     seed: int = 13
 
     @property
     def sha256(self) -> str:
-        """Hash of all fields and of the training code's version."""
-        return hashlib.sha256(json.dumps([CODE_VERSION, asdict(self)], sort_keys=True).encode()).hexdigest()
+        """Hash of the training code's version and of the fields that are not at their defaults: a new field changes no hash."""
+        defaults = {field.name: field.default for field in fields(self)}
+        chosen = {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        return hashlib.sha256(json.dumps([CODE_VERSION, chosen], sort_keys=True).encode()).hexdigest()
 
 
-FAST = Recipe(profile="fast")
+ACCURATE = Recipe(
+    profile="accurate",
+    base_model=MPNET,
+    epochs=2,
+    encoder_rate=6e-5,
+    batch_tokens=2560,
+    max_batch=48,
+    average=0.2,
+    smoothing=0.75,
+)
+FAST = Recipe(profile="fast", epochs=4, encoder_rate=1.5e-4, average=0.2, smoothing=0.75)
 QUICK = Recipe(profile="quick", frozen=True)
 """Trained in seconds, for tests and speed benchmarks; its bundles are provisional."""
+
+PROFILES = {recipe.profile: recipe for recipe in (ACCURATE, FAST)}
+SHIPPING = ACCURATE
+"""The default profile."""
+TEACHER = ACCURATE
+"""Whose scores a recipe with a `teacher_weight` learns."""

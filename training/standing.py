@@ -12,7 +12,7 @@ from training.package import Standing, fit_key
 from training.recipe import Recipe
 
 EVALUATION = Path(__file__).parent / "evaluation"
-"""oof.jsonl, metrics.json and decisions.json of the committed labels and configuration."""
+"""A folder a profile: oof.jsonl, metrics.json and decisions.json of the committed labels and configuration."""
 
 
 def evaluation_key(recipe: Recipe, base: BaseModel, dataset: Dataset) -> str:
@@ -21,8 +21,9 @@ def evaluation_key(recipe: Recipe, base: BaseModel, dataset: Dataset) -> str:
     return hashlib.sha256(f"{fit_key(recipe, base, dataset)} {documents}".encode()).hexdigest()[:16]
 
 
-def standing_of(recipe: Recipe, base: BaseModel, dataset: Dataset, folder: Path = EVALUATION) -> Standing | None:
+def standing_of(recipe: Recipe, base: BaseModel, dataset: Dataset, folder: Path | None = None) -> Standing | None:
     """The decisions and figures of the evaluation in `folder`, or None when it is of another configuration."""
+    folder = folder or EVALUATION / recipe.profile
     try:
         decisions = json.loads((folder / "decisions.json").read_text(encoding="utf-8"))
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -34,7 +35,7 @@ def standing_of(recipe: Recipe, base: BaseModel, dataset: Dataset, folder: Path 
     return Standing(decisions=Decisions(**decisions["final"]), metrics=metrics["model"])
 
 
-def fold_decisions(document: str, folder: Path = EVALUATION) -> Decisions:
+def fold_decisions(document: str, folder: Path) -> Decisions:
     """The committed decisions that were fitted without `document`."""
     decisions = json.loads((folder / "decisions.json").read_text(encoding="utf-8"))
     return Decisions(**decisions["without"][document])

@@ -3,7 +3,8 @@
 Reads seeds/, labels/ and the base model; writes `state/models/<bundle>` and the link `state/models/champion`
 (`state/models/quick` for --quick).
 
-    tagger train                the shipping recipe, with the decisions of the committed evaluation
+    tagger train                the default profile, with the decisions of its committed evaluation
+    tagger train --profile fast another profile
     tagger train --quick        head only, on the frozen encoder: seconds, provisional
 """
 
@@ -23,12 +24,12 @@ from labels.problems import CorpusError
 from serving.bundle import BundleError
 from serving.classifier import Classifier
 from serving.settings import load_settings
-from training.base_model import DEFAULT, BaseModelError, find_base_model
+from training.base_model import BaseModelError, find_base_model
 from training.dataset import build_dataset
 from training.export import ParityError
 from training.locking import NoSpaceError, exclusive
 from training.package import copied, fitted_bundle, with_standing
-from training.recipe import FAST, QUICK, Recipe
+from training.recipe import PROFILES, QUICK, SHIPPING, Recipe
 from training.standing import standing_of
 
 
@@ -38,12 +39,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="fit only the head, on the frozen encoder (provisional)")
     parser.add_argument("--if-missing", action="store_true", help="do nothing when there is a bundle that loads")
     parser.add_argument("--fresh", action="store_true", help="fit again even if this very fit is in the cache")
-    parser.add_argument("--base-model", default=DEFAULT, help=f"a local folder or a hub name (default: {DEFAULT})")
+    parser.add_argument("--profile", choices=PROFILES, default=SHIPPING.profile, help="default: %(default)s")
+    parser.add_argument("--base-model", help="a local folder or a hub name (default: the profile's own)")
     parser.add_argument(
         "--state", type=Path, default=load_settings().state, help="folder of models and fits (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
-    recipe = replace(QUICK if options.quick else FAST, base_model=options.base_model)
+    recipe = QUICK if options.quick else PROFILES[options.profile]
+    if options.base_model:
+        recipe = replace(recipe, base_model=options.base_model)
     _interrupted.clear()
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -66,7 +70,7 @@ def _train(state: Path, recipe: Recipe, *, if_missing: bool, fresh: bool) -> int
         if if_missing and _is_whole(link):  # another run has made it while this one waited
             return 0
         corpus = load_corpus()
-        base = find_base_model(recipe.base_model)
+        base = find_base_model(recipe.base_model, state / "encoders")
         # Embedding the authored passages too would take a quick bundle past its seconds.
         authored = [] if recipe.frozen else load_authored(corpus.codebook, corpus.documents)
         dataset = build_dataset(corpus, authored)

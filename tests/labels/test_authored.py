@@ -23,6 +23,7 @@ ROW: dict[str, Any] = {
     "context": "",
     "text": "We ask the council to listen.",
     "tags": {"advocacy_call": True, "sanctions_demand": False, "victim_support_measure": False, "historical_case": False},
+    "rule": {"advocacy_call": "advocacy_call.yes.1", "sanctions_demand": "sanctions_demand.no.3"},
     "mimics": None,
     "author": "llm",
     "codebook": "1.1",
@@ -51,7 +52,15 @@ def test_a_right_row_is_read(tmp_path: Path) -> None:
 WRONG = [
     ({"id": 5}, "id", "5 is not a string"),
     ({"tags": {"advocacy_call": True}}, "tags", "is not true or false for each of advocacy_call"),
-    ({"tags": ROW["tags"] | {"advocacy_call": False, "sanctions_demand": True}}, "tags", "so advocacy_call must hold too"),
+    (
+        {"tags": ROW["tags"] | {"advocacy_call": False, "sanctions_demand": True}, "rule": {}},
+        "tags",
+        "so advocacy_call must hold too",
+    ),
+    ({"rule": {"advocacy_call": "advocacy_call.no.1"}}, "rule", "'advocacy_call.no.1' is none of advocacy_call.yes.1"),
+    ({"rule": {"sanctions_demand": "sanctions_demand.yes.1"}}, "rule", "is none of sanctions_demand.no.1"),
+    ({"rule": []}, "rule", "[] is not an object"),
+    ({"rule": {"call": "advocacy_call.yes.1"}}, "rule", "unknown tags call"),
     ({"mimics": "009"}, "mimics", "unknown document '009' (known: 000, 001"),
     ({"codebook": "1.0"}, "codebook", "labelled by version '1.0'"),
     ({"text": ""}, "text", "0 words, 1 to 180 are allowed"),
@@ -100,6 +109,8 @@ def test_the_corpus_holds_enough_of_everything(committed: list[AuthoredPassage])
     assert len({row.genre for row in committed}) >= 60
     assert len({row.place for row in committed if row.place}) >= 100
     lengths = [len(row.text.split()) for row in committed]
+    rules = Counter(rule for row in committed for rule in row.rule.values())
+    assert min(rules[rule] for tag in load_codebook().tags for rule in tag.no) >= 20
     assert min(lengths) <= 5
     assert max(lengths) >= 120
     assert 0.1 <= sum(bool(row.context) for row in committed) / len(committed) <= 0.4
