@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 8000
 QUICK ?=
 
-.PHONY: run test check train evaluate bench-quality bench-engine clean
+.PHONY: run test check train evaluate bench-quality bench-engine bench-peers clean
 
 run:
 	@$(PYTHON) training/environment.py .venv train
@@ -24,6 +24,10 @@ train evaluate:
 bench-quality bench-engine:
 	@$(PYTHON) training/environment.py .venv train
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
+
+bench-peers:
+	@$(PYTHON) training/environment.py .venv train
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.peers.run $(if $(QUICK),--quick)
 
 clean:
 	rm -rf .venv .venv-dev .venv-light *.egg-info

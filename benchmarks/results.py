@@ -12,15 +12,15 @@ from training.readme import write_block
 ROOT = Path(__file__).parent.parent
 
 
-def finish(name: str, table: str, result: dict[str, Any], *, quick: bool) -> int:
-    """Print the table and the result; a full run writes results/NAME.json and the table NAME in README.md."""
+def finish(name: str, table: str, result: dict[str, Any], *, quick: bool, block: str = "") -> int:
+    """Print the table and the result; a full run writes results/NAME.json and the table `block` (or NAME) in README.md."""
     result = {**result, "quick": quick}
     print(table)
     if not quick:
         folder = ROOT / "benchmarks" / "results"
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        write_block(ROOT / "README.md", name, table)
+        write_block(ROOT / "README.md", block or name, table)
     print(f"RESULT {json.dumps(result)}")
     return 0
 

@@ -1,6 +1,7 @@
 """How varied the authored passages are: distinct n-grams, likeness to the nearest other passage, genres by tag.
 
-Distinct n-grams: Li et al. 2016, "A Diversity-Promoting Objective Function". 1 is a text in which no run of n words comes twice.
+Distinct n-grams: Li et al. 2016, "A Diversity-Promoting Objective Function". 1 is a text in which no run of n words comes
+twice.
 """
 
 import re
@@ -59,8 +60,8 @@ def diversity_table(passages: Sequence[AuthoredPassage], names: Sequence[str]) -
         genres[genre_of(passage)].append(passage)
     ranked = sorted(genres, key=lambda genre: (-len(genres[genre]), genre))
     lines = [
-        f"Distinct runs of words: {grams}. Share of a passage's runs of {_RUN} words that its nearest passage of another family holds too,",
-        f"mean: {likeness(passages):.4f}. {len(places)} places, {len(genres)} genres:",
+        f"Distinct runs of words: {grams}. Share of a passage's runs of {_RUN} words that its nearest passage",
+        f"of another family holds too, mean: {likeness(passages):.4f}. {len(places)} places, {len(genres)} genres:",
         "",
         f"| genre | passages | {' | '.join(names)} | none |",
         f"| --- | --: |{' --: |' * len(names)} --: |",

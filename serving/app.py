@@ -4,10 +4,12 @@ uvicorn --factory serving.app:create_app       (or `tagger serve`, which checks 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,9 +18,10 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from serving.api import HealthAnswer, ModelAnswer, ProblemOut, TagAnswer, TagOut, TagRequest, TagsAnswer
-from serving.classifier import Classifier, DeadlineExceededError, PassageIn
+from serving.classifier import Classifier, LongPolicy, PassageIn, Result
 from serving.keys import KeyRing, KeysError
 from serving.problems import MEDIA_TYPE, RequestProblem, on_http_exception, on_request_problem, on_unknown_error
+from serving.scheduler import DeadlineExceededError, JobCancelledError, QueueFullError
 from serving.settings import Settings
 from serving.wire import decode_request, encode_result, read_body
 
@@ -32,6 +35,7 @@ _TAG_PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"description": "The body is too large.", **_PROBLEM},
     415: {"description": "The body is of another type than JSON.", **_PROBLEM},
     422: {"description": "The body is JSON and not a request; or the one `text` cannot be scored.", **_PROBLEM},
+    429: {"description": "The queue is full; `Retry-After` says when there will be room.", **_PROBLEM},
     504: {"description": "The deadline has passed.", **_PROBLEM},
 }
 _BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagRequest"}}}}
@@ -74,7 +78,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     classifier: Classifier | None = app.state.classifier
     if classifier is None:
-        classifier = await run_in_threadpool(Classifier.load, settings.champion, settings.threads)
+        classifier = await run_in_threadpool(Classifier.load, settings.champion, settings.threads, settings.max_queue_tokens)
         app.state.classifier = classifier
     app.state.canaries_right = True
     watch = asyncio.create_task(_watch_canaries(app, classifier, settings.canary_seconds))
@@ -186,9 +190,13 @@ async def tag(request: Request) -> Response:
         ids = [str(index) if passage.id is None else passage.id for index, passage in enumerate(wanted.passages)]
     deadline = started + wanted.timeout_ms / 1000 if wanted.timeout_ms else None
     try:
-        results = await run_in_threadpool(classifier.score, passages, long=wanted.long, deadline=deadline)
+        results = await score(request, classifier, passages, wanted.long, deadline)
     except DeadlineExceededError as error:
         raise RequestProblem(504, f"{wanted.timeout_ms} ms have passed") from error
+    except QueueFullError as error:
+        seconds = max(1, math.ceil(error.retry_after))
+        detail = f"the queue is full; try again in {seconds} s"
+        raise RequestProblem(429, detail, headers={"Retry-After": str(seconds)}) from error
     if wanted.passages is None and (error_of_text := results[0].error):
         pointer = {"pointer": "/text", "detail": error_of_text.detail}
         raise RequestProblem(422, f"{error_of_text.code}: {error_of_text.detail}", errors=[pointer])
@@ -199,6 +207,46 @@ async def tag(request: Request) -> Response:
         "results": [encode_result(name, result) for name, result in zip(ids, results, strict=True)],
     }
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+
+
+async def score(
+    request: Request, classifier: Classifier, passages: Sequence[PassageIn], long: LongPolicy, deadline: float | None
+) -> list[Result]:
+    """Score without holding a thread while the passages wait; what is left of a job whose caller has gone is dropped.
+
+    Raises DeadlineExceededError, QueueFullError, and what a scoring thread raised.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has gone with the server: nobody waits
+            loop.call_soon_threadsafe(ended.set)
+
+    job = classifier.submit(passages, long=long, deadline=deadline, on_done=tell)
+    done, gone = asyncio.ensure_future(ended.wait()), asyncio.ensure_future(_gone(request))
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    try:
+        await asyncio.wait({done, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.is_set() and not gone.done():
+            raise DeadlineExceededError
+        classifier.scheduler.cancel(job)  # of a whole job nothing is left to drop
+        results: list[Result] = job.wait()
+    except JobCancelledError as error:
+        raise RequestProblem(400, "the caller has gone") from error  # nobody is left to read it
+    finally:
+        classifier.scheduler.cancel(job)
+        done.cancel()
+        gone.cancel()
+    if deadline is not None and time.monotonic() > deadline:
+        raise DeadlineExceededError
+    return results
+
+
+async def _gone(request: Request) -> None:
+    """Return when the caller has gone; the body has been read, so nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def tags(request: Request) -> TagsAnswer:

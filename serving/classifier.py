@@ -10,9 +10,9 @@ passage's scores cannot depend on what it is scored beside.
 
 import math
 import os
+import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -24,17 +24,18 @@ from numpy.typing import NDArray
 from serving.bundle import BundleError, Decisions, Manifest, read_bundle
 from serving.encoding import Encoded, Encoder
 from serving.model_input import model_input
+from serving.scheduler import DeadlineExceededError, Job, Scheduler
 
 CANARY_TOLERANCE = 0.03
 """Largest difference to a canary's stored score: processors round int8 differently."""
 MAX_PASSAGE_CHARS = 100_000
 """A longer passage is refused before it is tokenized, whatever is asked for."""
+INTERACTIVE_PASSAGES = 8
+"""Up to so many passages, a caller is taken to be waiting for the answer."""
+_CHARS_A_TOKEN = 4
+"""English text holds about four characters a token: good enough to bound the work that waits."""
 
 LongPolicy: TypeAlias = Literal["error", "truncate", "split"]
-
-
-class DeadlineExceededError(Exception):
-    """Raised when the deadline of a call has passed before all its passages were scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +85,22 @@ class Result:
 class Classifier:
     """A loaded bundle. Thread-safe; `close` ends its scoring threads."""
 
-    def __init__(self, manifest: Manifest, encoder: Encoder, session: onnxruntime.InferenceSession, threads: int) -> None:
+    def __init__(
+        self, manifest: Manifest, encoder: Encoder, session: onnxruntime.InferenceSession, scheduler: Scheduler
+    ) -> None:
         """Use `Classifier.load`."""
         self.manifest = manifest
         self._encoder = encoder
         self._session = session
         self._inputs = {entry.name for entry in session.get_inputs()}
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="score")
+        self.scheduler = scheduler
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> "Classifier":
-        """Verify a bundle and load it; `threads` defaults to the cores of this process. Raises BundleError."""
+    def load(cls, folder: Path, threads: int | None = None, capacity: int = sys.maxsize) -> "Classifier":
+        """Verify a bundle and load it. Raises BundleError.
+
+        `threads` defaults to the cores of this process; `capacity` bounds the work that waits, in tokens.
+        """
         manifest = read_bundle(folder)
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
@@ -107,7 +113,7 @@ class Classifier:
         except Exception as error:  # both libraries raise bare exceptions of their own
             message = f"{folder}: cannot be loaded: {error}"
             raise BundleError(message) from error
-        classifier = cls(manifest, encoder, session, threads or len(os.sched_getaffinity(0)))
+        classifier = cls(manifest, encoder, session, Scheduler(threads or len(os.sched_getaffinity(0)), capacity))
         try:
             classifier.check_canaries()
         except BundleError:
@@ -117,7 +123,7 @@ class Classifier:
 
     def close(self) -> None:
         """End the scoring threads once their passages are done."""
-        self._pool.shutdown()
+        self.scheduler.close()
 
     def check_canaries(self) -> float:
         """Score the canaries; the largest difference to their stored scores. Raises BundleError over the tolerance."""
@@ -146,15 +152,36 @@ class Classifier:
         `deadline` is a time of `time.monotonic()`, checked before each passage and part, and at the end. Raises
         DeadlineExceededError when it has passed.
         """
-        tasks = [self._pool.submit(self.score_one, passage, long, deadline) for passage in passages]
+        job = self.submit(passages, long=long, deadline=deadline)
         try:
-            results = [task.result() for task in tasks]
+            results: list[Result] = job.wait()
             _check(deadline)
         except BaseException:
-            for task in tasks:
-                task.cancel()
+            self.scheduler.cancel(job)
             raise
         return results
+
+    def submit(
+        self,
+        passages: Sequence[PassageIn],
+        *,
+        long: LongPolicy = "error",
+        deadline: float | None = None,
+        on_done: Callable[[], None] | None = None,
+    ) -> Job:
+        """Queue passages; `wait` of what is returned gives their results. Raises QueueFullError.
+
+        `on_done` is called from a scoring thread when the job has ended.
+        """
+        tokens = sum((len(passage.text) + len(passage.context)) // _CHARS_A_TOKEN + 2 for passage in passages)
+        return self.scheduler.submit(
+            lambda index: self.score_one(passages[index], long, deadline),
+            len(passages),
+            tokens,
+            interactive=len(passages) <= INTERACTIVE_PASSAGES,
+            deadline=deadline,
+            on_done=on_done,
+        )
 
     def score_one(self, passage: PassageIn, long: LongPolicy = "error", deadline: float | None = None) -> Result:
         """Score one passage on the calling thread. Raises DeadlineExceededError."""

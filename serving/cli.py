@@ -1,6 +1,6 @@
 """The command `tagger`: a table from subcommand to the module that does it, resolved only when it is called.
 
-tagger serve | score | keys | labels | train | screen | evaluate
+tagger serve | score | keys | labels | train | screen | evaluate | behaviour
 """
 
 import importlib
@@ -14,6 +14,7 @@ _COMMANDS = {
     "train": ("training.train", "train a bundle (extra `train`)"),
     "screen": ("training.screen", "try a recipe on two held-out documents (extra `train`)"),
     "evaluate": ("training.evaluate", "leave-one-document-out evaluation (extra `train`)"),
+    "behaviour": ("training.behaviour", "ask a bundle the behavioural cases (extra `train`)"),
 }
 
 

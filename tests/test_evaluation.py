@@ -13,7 +13,7 @@ from labels.corpus import Corpus, load_corpus
 from training.assessment import assess
 from training.base_model import find_base_model
 from training.dataset import build_dataset
-from training.recipe import FAST
+from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table
 from training.standing import EVALUATION, evaluation_key, standing_of
 
@@ -24,25 +24,40 @@ def corpus() -> Corpus:
     return load_corpus()
 
 
+EVALUATED = [profile for profile in PROFILES if (EVALUATION / profile / "metrics.json").exists()]
+
+
+@pytest.fixture(scope="module", params=EVALUATED)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    """Each evaluated profile has a folder of its own."""
+    return PROFILES[request.param]
+
+
+def test_the_default_profile_is_evaluated() -> None:
+    """Another profile may be provisional, what most users get may not."""
+    assert SHIPPING.profile in EVALUATED
+
+
 @pytest.fixture(scope="module")
-def metrics() -> dict[str, Any]:
+def metrics(recipe: Recipe) -> dict[str, Any]:
     """The committed figures."""
-    found: dict[str, Any] = json.loads((EVALUATION / "metrics.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((EVALUATION / recipe.profile / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 
 @pytest.fixture(scope="module")
-def oof() -> list[dict[str, Any]]:
+def oof(recipe: Recipe) -> list[dict[str, Any]]:
     """The committed out-of-document scores."""
-    return [json.loads(line) for line in (EVALUATION / "oof.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = (EVALUATION / recipe.profile / "oof.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
-def test_it_is_of_the_committed_labels_and_recipe(corpus: Corpus, metrics: dict[str, Any]) -> None:
+def test_it_is_of_the_committed_labels_and_recipe(corpus: Corpus, metrics: dict[str, Any], recipe: Recipe) -> None:
     """Labels, recipe, base model, segmentation and input are those of this checkout; else run `tagger evaluate`."""
     dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
-    base = find_base_model(FAST.base_model)
-    assert metrics["key"] == evaluation_key(FAST, base, dataset)
-    assert standing_of(FAST, base, dataset) is not None
+    base = find_base_model(recipe.base_model)
+    assert metrics["key"] == evaluation_key(recipe, base, dataset)
+    assert standing_of(recipe, base, dataset) is not None
 
 
 def test_every_gold_passage_is_scored_once_a_seed(corpus: Corpus, metrics: dict[str, Any], oof: list[dict[str, Any]]) -> None:

@@ -12,8 +12,11 @@ from training.metrics import (
     MIN_CELL_POSITIVES,
     Bools,
     Floats,
+    bootstrap_calibration_error,
     bootstrap_f1,
+    brier,
     brier_skill,
+    calibration_error,
     count,
     pooled_ap,
     within_document_ap,
@@ -30,6 +33,8 @@ class Assessed:
     scores: Floats
     """Shape (passages, tags)."""
     tagged: Bools
+    unsafe: Bools
+    """Decisions within the review band: shape (passages, tags)."""
     decisions: dict[str, Decisions]
     """Document -> the decisions fitted on the other documents."""
 
@@ -39,12 +44,14 @@ def decide_out_of_document(logits: Floats, gold: Floats, documents: Sequence[str
     names = np.array(documents)
     scores = np.empty_like(logits)
     tagged = np.zeros(logits.shape, dtype=np.bool_)
+    unsafe = np.zeros(logits.shape, dtype=np.bool_)
     decisions: dict[str, Decisions] = {}
     for name in dict.fromkeys(documents):
         inside = names == name
         decisions[name] = fit_decisions(logits[~inside], gold[~inside])
         scores[inside], tagged[inside] = apply_decisions(logits[inside], decisions[name])
-    return Assessed(scores=scores, tagged=tagged, decisions=decisions)
+        unsafe[inside] = _in_band(scores[inside], decisions[name])
+    return Assessed(scores=scores, tagged=tagged, unsafe=unsafe, decisions=decisions)
 
 
 def assess(
@@ -62,6 +69,10 @@ def assess(
     ap = np.mean([pooled_ap(gold, seed.scores) for seed in seeds], axis=0)
     within = np.mean([within_document_ap(gold, seed.scores, documents) for seed in seeds], axis=0)
     skill = np.mean([brier_skill(gold, seed.scores) for seed in seeds], axis=0)
+    squared = np.mean([brier(gold, seed.scores) for seed in seeds], axis=0)
+    judged = [~np.isnan(gold[:, tag]) for tag in range(gold.shape[1])]
+    miscalibrated = [calibration_error(gold[rows, tag], seeds[0].scores[rows, tag]) for tag, rows in enumerate(judged)]
+    bounds = bootstrap_calibration_error(gold, seeds[0].scores)
     tags = {
         name: {
             "f1": f1[:, tag].mean(),
@@ -71,7 +82,11 @@ def assess(
             "recall": first[tag].recall,
             "average_precision": ap[tag],
             "average_precision_within_documents": within[tag],
+            "brier": squared[tag],
             "brier_skill": skill[tag],
+            "calibration_error": miscalibrated[tag],
+            "calibration_error_low": bounds[tag].low,
+            "calibration_error_high": bounds[tag].high,
             "positives": first[tag].positives,
             "tp": first[tag].tp,
             "fp": first[tag].fp,
@@ -85,6 +100,8 @@ def assess(
         "macro_f1_high": overall.high,
         "macro_f1_by_seed": list(f1.mean(axis=1)),
         "macro_average_precision": np.nanmean(ap),
+        "macro_brier_skill": np.nanmean(skill),
+        "review": _review(gold, seeds),
         "passages": len(gold),
         "tags": tags,
         "cells": _cells(gold, seeds[0].tagged, documents, names),
@@ -105,7 +122,33 @@ def untaught(gold: Floats, documents: Sequence[str], names: Sequence[str]) -> di
 def _undecided(logits: Floats, gold: Floats, documents: Sequence[str]) -> Assessed:
     decisions = neutral(gold.shape[1])
     scores, tagged = apply_decisions(logits, decisions)
-    return Assessed(scores=scores, tagged=tagged, decisions=dict.fromkeys(documents, decisions))
+    return Assessed(
+        scores=scores, tagged=tagged, unsafe=_in_band(scores, decisions), decisions=dict.fromkeys(documents, decisions)
+    )
+
+
+def _in_band(scores: Floats, decisions: Decisions) -> Bools:
+    low, high = np.array(decisions.review).T
+    found: Bools = (scores >= low) & (scores <= high)
+    return found
+
+
+def _review(gold: Floats, seeds: Sequence[Assessed]) -> dict[str, float]:
+    """How many decisions the review band holds, and how often decisions inside and outside it are wrong."""
+    judged = ~np.isnan(gold)
+    wrong = [(seed.tagged != (gold > 0)) & judged for seed in seeds]
+    inside = [seed.unsafe & judged for seed in seeds]
+    outside = [~seed.unsafe & judged for seed in seeds]
+
+    def rate(rows: Sequence[Bools]) -> float:
+        chosen = sum(int(row.sum()) for row in rows)
+        return sum(int((miss & row).sum()) for miss, row in zip(wrong, rows, strict=True)) / chosen if chosen else float("nan")
+
+    return {
+        "share": sum(int(row.sum()) for row in inside) / (judged.sum() * len(seeds)),
+        "error_inside": rate(inside),
+        "error_outside": rate(outside),
+    }
 
 
 def _cells(gold: Floats, tagged: Bools, documents: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

@@ -34,16 +34,15 @@ from training.decisions import fit_decisions
 from training.export import ParityError
 from training.fit import embeddings
 from training.folds import Fold, document_folds, random_folds
+from training.learning_curve import learning_curve
 from training.locking import NoSpaceError, exclusive
 from training.metrics import Floats
 from training.network import Tagger, prepared
 from training.package import encoder_of, fitted_bundle
-from training.readme import write_block
+from training.readme import README, write_block
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table, write_report
 from training.standing import EVALUATION, evaluation_key
-
-README = Path(__file__).parent.parent / "README.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +122,7 @@ def evaluate(
         "baselines": {name: assess([rows], gold, documents, names, as_they_are=True) for name, rows in rules.items()}
         | {name: assess([rows], gold, documents, names) for name, rows in baselines.items()},
         "random_split_macro_f1": {name: assess([rows], gold, documents, names)["macro_f1"] for name, rows in at_random.items()},
+        "learning_curve": learning_curve(embedded, targets, list(dataset["document"]), folds, names),
         "untaught": untaught(gold, documents, names),
     }
     final = fit_decisions(np.concatenate(logits), np.concatenate([gold] * len(logits)))
@@ -174,7 +174,7 @@ def write_evaluation(folder: Path, evaluated: Evaluated, corpus: Corpus) -> None
         (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     lines = "".join(json.dumps(row) + "\n" for row in evaluated.oof)
     (folder / "oof.jsonl").write_text(lines, encoding="utf-8")
-    write_report(folder / "report.html", evaluated.metrics, evaluated.oof, corpus)
+    write_report(folder / "report.html", evaluated.metrics, evaluated.oof, corpus, EVALUATION / "screening.jsonl")
 
 
 def _oof_row(row: GoldRow, seed: int, logits: Floats, assessed: Assessed, index: int, names: Sequence[str]) -> dict[str, Any]:

@@ -108,6 +108,34 @@ def within_document_ap(gold: Floats, scores: Floats, documents: Sequence[str]) -
     return found
 
 
+def brier(gold: Floats, scores: Floats) -> list[float]:
+    """Mean squared difference of score and label, a tag at a time."""
+    judged = ~np.isnan(gold)
+    return [float(np.mean((gold[judged[:, tag], tag] - scores[judged[:, tag], tag]) ** 2)) for tag in range(gold.shape[1])]
+
+
+def calibration_error(truth: Floats, scores: Floats, bins: int = 10) -> float:
+    """Mean distance of score and frequency over bins that hold the same number of passages.
+
+    Nguyen and O'Connor 2015, "Posterior calibration and exploratory analysis for natural language processing models".
+    """
+    parts = np.array_split(np.argsort(scores, kind="stable"), bins)
+    return float(sum(len(part) * abs(truth[part].mean() - scores[part].mean()) for part in parts if len(part)) / len(truth))
+
+
+def bootstrap_calibration_error(gold: Floats, scores: Floats, draws: int = 500, seed: int = 0) -> list["Interval"]:
+    """95 % interval of each tag's calibration error, passages resampled. Small bins make the error itself read high."""
+    rng = np.random.default_rng(seed)
+    found: list[Interval] = []
+    for tag in range(gold.shape[1]):
+        judged = ~np.isnan(gold[:, tag])
+        truth, given = gold[judged, tag], scores[judged, tag]
+        rows = rng.integers(0, len(truth), size=(draws, len(truth)))
+        low, high = np.percentile([calibration_error(truth[row], given[row]) for row in rows], [2.5, 97.5])
+        found.append(Interval(low=float(low), high=float(high)))
+    return found
+
+
 def brier_skill(gold: Floats, scores: Floats) -> list[float]:
     """1 - Brier score / Brier score of the tag's base rate; above 0 the scores say more than the rate does."""
     found: list[float] = []

@@ -220,6 +220,7 @@ def _config(base: BaseModel, model: Tagger, names: Sequence[str]) -> str:
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
         "hidden_size": model.encoder.config.hidden_size,
+        "num_hidden_layers": model.encoder.config.num_hidden_layers,
     }
     for key in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
         config.pop(key, None)  # a path of this machine, and versions that the manifest holds

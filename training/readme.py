@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+README = Path(__file__).parent.parent / "README.md"
+
 
 def write_block(path: Path, name: str, text: str) -> None:
     """Replace what stands between `<!-- name -->` and `<!-- /name -->`. Raises ValueError when the marks are missing."""

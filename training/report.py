@@ -1,11 +1,16 @@
 """The evaluation for readers: a table for README.md, and report.html for label owners."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from labels.corpus import Corpus
+from training.plots import curve, precision_recall, reliability
 
 _WORST = 30
 """Confident errors shown."""
@@ -32,11 +37,22 @@ def quality_table(metrics: dict[str, Any]) -> str:
         cells = " | ".join(f"{figures['tags'][tag]['f1']:.2f}" for tag in tags)
         gap = f"{mixed[name]:.2f}" if name in mixed else ""
         lines.append(f"| {name} | {figures['macro_f1']:.2f} | {cells} | {gap} |")
+    review = model["review"]
+    lines += [
+        "",
+        (
+            f"Average precision {model['macro_average_precision']:.2f} (macro, pooled), Brier skill "
+            f"{model['macro_brier_skill']:.2f} (macro). The review band holds {review['share']:.1%} of all decisions; "
+            f"{review['error_inside']:.1%} of those inside it are wrong, {review['error_outside']:.1%} of those outside."
+        ),
+    ]
     return "\n".join(lines)
 
 
-def write_report(path: Path, metrics: dict[str, Any], oof: list[dict[str, Any]], corpus: Corpus) -> None:
-    """Write the HTML report, whole."""
+def write_report(path: Path, metrics: dict[str, Any], oof: list[dict[str, Any]], corpus: Corpus, screening: Path) -> None:
+    """Write the HTML report, whole; `screening` is the file of tried recipes, shown when it is there."""
+    tried = screening.read_text(encoding="utf-8").splitlines() if screening.exists() else []
+    first = [row for row in oof if row["seed"] == oof[0]["seed"]]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -45,18 +61,38 @@ def write_report(path: Path, metrics: dict[str, Any], oof: list[dict[str, Any]],
         model=metrics["model"],
         tags=list(corpus.codebook.tags),
         documents=corpus.documents,
-        errors=_confident_errors(oof, corpus),
+        plots=_plots(first, corpus),
+        curves=_curves(metrics["learning_curve"]),
+        screened=[json.loads(line) for line in tried],
+        errors=_confident_errors(first, corpus),
     )
     path.write_text(page, encoding="utf-8")
 
 
+def _plots(oof: Sequence[dict[str, Any]], corpus: Corpus) -> dict[str, tuple[Markup, Markup]]:
+    """Tag -> precision by recall, and frequency by score."""
+    gold = {row.passage: row.tags for row in corpus.gold}
+    found: dict[str, tuple[Markup, Markup]] = {}
+    for index, name in enumerate(corpus.codebook.names):
+        pairs = [(holds, row["scores"][index]) for row in oof if (holds := gold[row["passage"]][name]) is not None]
+        truth, scores = np.array([holds for holds, _ in pairs]), np.array([score for _, score in pairs])
+        found[name] = precision_recall(truth, scores), reliability(truth, scores)
+    return found
+
+
+def _curves(points: dict[str, list[dict[str, Any]]]) -> list[Markup]:
+    labels = {"authored": ("passages", "authored passages"), "documents": ("documents", "training documents")}
+    return [
+        curve([point[key] for point in points[name]], [point["macro_f1"] for point in points[name]], label)
+        for name, (key, label) in labels.items()
+    ]
+
+
 def _confident_errors(oof: list[dict[str, Any]], corpus: Corpus) -> list[dict[str, Any]]:
-    """The wrong decisions whose score lies farthest on the wrong side, worst first; of the first seed."""
+    """The wrong decisions whose score lies farthest on the wrong side, worst first."""
     gold = {row.passage: row for row in corpus.gold}
     errors: list[dict[str, Any]] = []
     for row in oof:
-        if row["seed"] != oof[0]["seed"]:
-            continue
         labels = gold[row["passage"]]
         for name, score in zip(corpus.codebook.names, row["scores"], strict=True):
             holds, tagged = labels.tags[name], name in row["tags"]

@@ -11,6 +11,7 @@ import pytest
 from labels.authored import FOLDER, AuthoredPassage, load_authored
 from labels.codebook import load_codebook
 from labels.corpus import LABELS
+from labels.diversity import distinct, diversity_table, genre_of, likeness
 from labels.documents import load_documents
 from labels.problems import CorpusError
 from labels.shingles import shingles
@@ -137,5 +138,29 @@ def test_the_card_states_how_well_the_two_readers_agree(committed: list[Authored
     table = card[card.index("## Authored passages") :]
     assert {name: int(number) for name, number in re.findall(r"^\| (\w+) \| (\d+) \|$", table, re.MULTILINE)} == counts
     assert f"{sum(row.mimics is not None for row in committed)} passages imitate" in card
+    assert diversity_table(committed, load_codebook().names) in card
     assert {row.author for row in committed} == {"llm"}
     assert list(FOLDER.glob("*.jsonl"))
+
+
+def _written(text: str, family: str, genre: str = "letter") -> AuthoredPassage:
+    return AuthoredPassage(**ROW | {"text": text, "family": family, "genre": genre})
+
+
+def test_diversity_is_measured() -> None:
+    """A corpus that repeats itself shows it: runs come again, and passages of other families are alike."""
+    varied = [_written("one two three four five", "a"), _written("six seven eight nine ten", "b")]
+    repeated = [_written("one two three four five", "a"), _written("zero one two three four five", "b")]
+    assert (distinct(varied, 2), likeness(varied)) == (1.0, 0.0)
+    assert distinct(repeated, 2) == pytest.approx(5 / 9)
+    assert likeness(repeated) == pytest.approx((1 + 2 / 3) / 2)
+    assert likeness([_written(row.text, "a") for row in repeated]) == 0.0
+
+
+def test_genres_are_counted_without_their_details() -> None:
+    """Wordings of one genre are one line of the table; what is rare is summed up."""
+    assert {genre_of(_written("x", "a", genre)) for genre in ("Statutes", "statute, explanatory note", "statute (draft)")} == {
+        "statute"
+    }
+    rows = [_written("we ask you", str(number), f"genre {number}") for number in range(31)]
+    assert "| 1 other genres | 1 | 1 | 0 | 0 | 0 | 0 |" in diversity_table(rows, load_codebook().names)

@@ -1,16 +1,22 @@
 """The HTTP contract, asked of the real application with a real bundle."""
 
 import json
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from serving.app import create_app
 from serving.bundle import BundleError
 from serving.classifier import Classifier, PassageIn
+from serving.encoding import Encoded
 from serving.keys import create_key, revoke_key
 from serving.settings import Settings
 
@@ -255,8 +261,80 @@ def test_openapi_describes_every_answer(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     assert {"/v1/tag", "/v1/tags", "/v1/model", "/health/live", "/health/ready"} == set(schema["paths"])
     tag = schema["paths"]["/v1/tag"]["post"]
-    assert {"200", "400", "401", "403", "413", "415", "422", "504"} == set(tag["responses"])
+    assert {"200", "400", "401", "403", "413", "415", "422", "429", "504"} == set(tag["responses"])
     assert schema["components"]["schemas"]["TagRequest"]["examples"]
     assert schema["components"]["schemas"]["TagAnswer"]["examples"]
     names = {part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]}
     assert names <= set(schema["components"]["schemas"])
+
+
+def _hold_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[int]]:
+    """An engine that waits to be let go, and the number of passages that it computed."""
+    gate, computed = threading.Event(), []
+    genuine = Classifier._logits
+
+    def held(self: Classifier, encoded: Encoded) -> np.ndarray:
+        assert gate.wait(20)
+        computed.append(1)
+        return genuine(self, encoded)
+
+    monkeypatch.setattr(Classifier, "_logits", held)
+    return gate, computed
+
+
+def test_a_full_queue_is_429_and_the_accepted_are_answered(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry-After is in whole seconds; what was accepted before is answered; afterwards there is room again."""
+    settings = service_settings.model_copy(update={"max_queue_tokens": 200, "canary_seconds": 60.0})
+    with TestClient(create_app(settings)) as client:
+        gate, _ = _hold_engine(monkeypatch)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(post, client, {"text": "word " * 150})
+            scheduler = client.app.state.classifier.scheduler  # type: ignore[attr-defined]
+            while not scheduler.tokens:
+                time.sleep(0.01)
+            refused = post(client, {"text": "word " * 150})
+            assert (refused.status_code, refused.headers["content-type"]) == (429, PROBLEM)
+            assert int(refused.headers["retry-after"]) >= 1
+            gate.set()
+            assert first.result().status_code == 200
+        assert post(client, {"text": "word " * 150}).status_code == 200
+
+
+def test_the_deadline_is_answered_while_the_engine_is_busy(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """504 comes at the deadline, not when the engine gets round to it; what waited is not computed."""
+    with TestClient(create_app(service_settings.model_copy(update={"canary_seconds": 60.0}))) as client:
+        gate, computed = _hold_engine(monkeypatch)
+        started = time.monotonic()
+        answer = post(client, {"passages": [{"text": "a"}] * 50, "timeout_ms": 200})
+        assert answer.status_code == 504
+        assert time.monotonic() - started < 10
+        gate.set()
+        assert post(client, {"text": "fine"}).status_code == 200
+        assert len(computed) <= 3  # the two that were being computed, and this one
+
+
+def test_the_work_of_a_caller_who_has_gone_is_dropped(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is closed while its passages wait takes them along; others are answered."""
+    app = create_app(service_settings.model_copy(update={"canary_seconds": 60.0}))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    gate, computed = _hold_engine(monkeypatch)
+    body = json.dumps({"passages": [{"text": "We urge the council."}] * 100}).encode()
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        head = f"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        caller.sendall(head.encode() + body)
+        scheduler = app.state.classifier.scheduler
+        while not scheduler.tokens:
+            time.sleep(0.01)
+    deadline = time.monotonic() + 10
+    while scheduler.tokens and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert scheduler.tokens == 0
+    gate.set()
+    server.should_exit = True
+    thread.join(20)
+    assert len(computed) <= 2  # those that were being computed

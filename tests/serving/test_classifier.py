@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from labels.documents import load_documents
 from labels.passages import split_passages
 from serving.bundle import Decisions
-from serving.classifier import MAX_PASSAGE_CHARS, Classifier, DeadlineExceededError, PassageIn, calibrated
+from serving.classifier import MAX_PASSAGE_CHARS, Classifier, PassageIn, calibrated
+from serving.scheduler import DeadlineExceededError
 
 TAGS = ["advocacy_call", "sanctions_demand", "victim_support_measure", "historical_case"]
 LONG = "We urge the council to act. " * 100

@@ -31,6 +31,7 @@ from training.fit import fit, fit_linear
 from training.folds import document_folds
 from training.locking import NoSpaceError, exclusive
 from training.package import MAKING, Standing, copied, encoder_of, fit_key, fitted_bundle, with_standing
+from training.readme import README
 from training.recipe import QUICK, Recipe
 from training.standing import evaluation_key, standing_of
 
@@ -366,17 +367,17 @@ def test_the_evaluate_command_writes_where_it_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """--output takes the files elsewhere and prints the table; README.md stays as it is."""
-    readme = evaluate_module.README.read_bytes()
+    readme = README.read_bytes()
     monkeypatch.setattr(evaluate_module, "load_corpus", lambda: tiny_corpus)
     monkeypatch.setattr(evaluate_module, "load_authored", lambda *arguments: [])
-    monkeypatch.setattr(evaluate_module, "FAST", replace(tiny_recipe, epochs=1, frozen=True))
-    monkeypatch.setattr(evaluate_module, "find_base_model", lambda name: tiny_base)
-    assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out")]) == 0
+    monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": replace(tiny_recipe, epochs=1, frozen=True)})
+    monkeypatch.setattr(evaluate_module, "find_base_model", lambda name, cache: tiny_base)
+    assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out"), "--profile", "fast"]) == 0
     assert {"oof.jsonl", "metrics.json", "decisions.json", "report.html"} == {
         path.name for path in (tmp_path / "out").iterdir()
     }
     assert "| **this model (int8)** |" in capsys.readouterr().out
-    assert readme == evaluate_module.README.read_bytes()
+    assert readme == README.read_bytes()
 
 
 def test_quick_is_provisional_and_holds_no_document_out(quick_bundle: Path) -> None:

@@ -1,0 +1,152 @@
+"""Other ways to train a tagger on the same labels: same input, folds, seed and threshold rule, each in its own environment.
+
+make bench-peers         with and without the authored passages; cached by what each run reads, so a stopped run goes on
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results import finish
+from labels.authored import load_authored
+from labels.corpus import Corpus, load_corpus
+from serving.settings import load_settings
+from training.assessment import assess
+from training.base_model import find_base_model
+from training.dataset import build_dataset
+from training.folds import Fold, document_folds
+from training.metrics import Floats
+from training.recipe import FAST, SHIPPING
+from training.standing import EVALUATION
+
+FOLDER = Path(__file__).parent
+SEED = 13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A way to train a tagger, and what its environment needs."""
+
+    name: str
+    script: str
+    packages: tuple[str, ...]
+
+
+PEERS = (
+    Peer(name="spaCy textcat_multilabel", script="spacy_peer.py", packages=("spacy==3.8.18",)),
+    Peer(
+        name="SetFit, MiniLM",
+        script="setfit_peer.py",
+        packages=("setfit==1.1.3", "transformers==4.57.6", "torch==2.13.0", "datasets==5.0.1"),
+    ),
+    Peer(
+        name="transformers Trainer, MiniLM",
+        script="trainer_peer.py",
+        packages=("transformers==5.23.0", "torch==2.13.0", "datasets==5.2.0", "accelerate"),
+    ),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Train every peer on every fold, print the table, and end with the line RESULT {json}."""
+    parser = argparse.ArgumentParser(prog="bench-peers")
+    parser.add_argument("--quick", action="store_true", help="the seeds alone and one fold, to see that all peers run")
+    quick = parser.parse_args(arguments).quick
+    corpus = load_corpus()
+    names = corpus.codebook.names
+    model = json.loads((EVALUATION / SHIPPING.profile / "metrics.json").read_text(encoding="utf-8"))["model"]
+    rows: dict[str, Any] = {}
+    for authored in (False,) if quick else (True, False):
+        dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents) if authored else ())
+        folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))
+        for peer in PEERS:
+            logits = _logits(peer, dataset, folds[:1] if quick else folds, corpus)
+            label = peer.name if authored else f"{peer.name}, seeds only"
+            gold = np.array(dataset["targets"], dtype=np.float64)[: len(corpus.gold)]
+            scored = ~np.isnan(logits[:, 0])
+            if quick:
+                rows[label] = {"scored": int(scored.sum())}
+                continue
+            rows[label] = assess([logits], gold, list(dataset["document"])[: len(corpus.gold)], names)
+            print(label, rows[label]["macro_f1"], file=sys.stderr, flush=True)
+    if quick:
+        return finish("peers", "\n".join(rows), {"peers": rows}, quick=True)
+    figures = {"this model": model, **rows}
+    result = {
+        name: {"macro_f1": one["macro_f1"], **{tag: one["tags"][tag]["f1"] for tag in names}} for name, one in figures.items()
+    }
+    return finish("peers", _table(figures, names), {"peers": result, "passages": model["passages"]}, quick=False)
+
+
+def _logits(peer: Peer, dataset: Any, folds: Sequence[Fold], corpus: Corpus) -> Floats:
+    state = load_settings().state / "peers"
+    state.mkdir(parents=True, exist_ok=True)
+    python = _environment(peer, state)
+    texts = [f"{row['context']} {row['text']}".strip() for row in dataset]
+    targets = np.nan_to_num(np.array(dataset["targets"], dtype=np.float64)).tolist()
+    logits = np.full((len(corpus.gold), len(corpus.codebook.names)), np.nan)
+    for fold in folds:
+        data = {
+            "encoder": find_base_model(FAST.base_model).source,
+            "seed": SEED,
+            "tags": list(corpus.codebook.names),
+            "train": [{"text": texts[index], "targets": targets[index]} for index in fold.train],
+            "test": [texts[index] for index in fold.held_out],
+        }
+        logits[fold.held_out] = _run(peer, python, data, state)
+    return logits
+
+
+def _run(peer: Peer, python: Path, data: dict[str, Any], state: Path) -> list[list[float]]:
+    script = FOLDER / peer.script
+    text = json.dumps(data)
+    key = hashlib.sha256(f"{peer} {script.read_text(encoding='utf-8')} {text}".encode()).hexdigest()[:16]
+    source, target = state / f"{key}.in.json", state / f"{key}.out.json"
+    if not target.exists():
+        source.write_text(text, encoding="utf-8")
+        started = time.monotonic()
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        unfinished = target.with_suffix(".part")
+        subprocess.run([str(python), str(script), str(source), str(unfinished)], check=True, env=environment)
+        unfinished.rename(target)
+        source.unlink()
+        print(f"{peer.name}: {len(data['train'])} passages in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    found: list[list[float]] = json.loads(target.read_text(encoding="utf-8"))
+    return found
+
+
+def _environment(peer: Peer, state: Path) -> Path:
+    folder = state / f"venv-{hashlib.sha256(' '.join(peer.packages).encode()).hexdigest()[:8]}"
+    python = folder / "bin" / "python"
+    stamp = folder / "built"
+    if not stamp.exists():
+        print(f"building the environment of {peer.name} …", file=sys.stderr, flush=True)
+        venv.EnvBuilder(with_pip=True, clear=True).create(folder)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *peer.packages], check=True)
+        stamp.touch()
+    return python
+
+
+def _table(figures: dict[str, Any], names: Sequence[str]) -> str:
+    lines = [f"| | macro-F1 | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
+    lines += [f"| {name} | {one['macro_f1']:.2f} | {_cells(one, names)} |" for name, one in figures.items()]
+    return "\n".join(lines)
+
+
+def _cells(figures: dict[str, Any], names: Sequence[str]) -> str:
+    return " | ".join(f"{figures['tags'][tag]['f1']:.2f}" for tag in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

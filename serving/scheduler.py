@@ -1,0 +1,181 @@
+"""The queue before the scoring threads: jobs of passages, interactive ones before bulk ones, bounded in tokens of work.
+
+A job is as many units as it has passages. A thread takes one unit at a time, so that a long job never holds a thread that a
+short one waits for: interactive jobs come first, but after `PATIENCE` units in a row of theirs a waiting bulk job gets
+one; jobs of one kind take turns. A job whose caller has gone, or whose deadline has passed, is dropped before its
+next unit is computed.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+PATIENCE = 4
+_SMOOTHING = 0.1
+_START_RATE = 5_000.0
+"""Tokens a second that the threads are taken to score until they have shown their own rate."""
+
+
+class QueueFullError(Exception):
+    """Raised when the waiting work leaves no room; `retry_after` says in how many seconds there will be some."""
+
+    def __init__(self, retry_after: float) -> None:
+        """Keep the seconds."""
+        super().__init__(f"the queue is full; again in {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class DeadlineExceededError(Exception):
+    """Raised when a deadline has passed before all was scored."""
+
+
+class JobCancelledError(Exception):
+    """What the result of a cancelled job is; its caller has gone and does not see it."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Passages scored together. Made by `Scheduler.submit`; `results` is whole once `wait` returns."""
+
+    run: Callable[[int], Any]
+    """Scores the passage of that index."""
+    size: int
+    tokens: int
+    """Estimated work."""
+    interactive: bool
+    deadline: float | None
+    """A time of `time.monotonic()`."""
+    on_done: Callable[[], None] | None = None
+    """Called once, from a scoring thread, when the job has ended in whatever way."""
+    results: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+    started: int = 0
+    ended: int = 0
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> list[Any]:
+        """The results, in order. Raises what a unit raised, DeadlineExceededError or JobCancelledError."""
+        self.done.wait()
+        if self.error:
+            raise self.error
+        return self.results
+
+
+class Scheduler:
+    """Scoring threads and their queue. Thread-safe."""
+
+    def __init__(self, threads: int, capacity: int) -> None:
+        """Start the threads; `capacity` is the work in tokens that may wait, whatever it is made of."""
+        self._capacity = capacity
+        self._condition = threading.Condition()
+        self._waiting: dict[bool, deque[Job]] = {True: deque(), False: deque()}
+        self._tokens = 0
+        self._streak = 0
+        self._closed = False
+        self._rate = _START_RATE * threads
+        self._threads = [threading.Thread(target=self._work, name=f"score_{number}", daemon=True) for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def tokens(self) -> int:
+        """Work that waits or is being done, in tokens."""
+        return self._tokens
+
+    def submit(
+        self,
+        run: Callable[[int], Any],
+        size: int,
+        tokens: int,
+        *,
+        interactive: bool,
+        deadline: float | None = None,
+        on_done: Callable[[], None] | None = None,
+    ) -> Job:
+        """Queue a job. Raises QueueFullError when its work finds no room; an empty queue takes a job of any size."""
+        job = Job(run=run, size=size, tokens=tokens, interactive=interactive, deadline=deadline, on_done=on_done)
+        job.results = [None] * size
+        with self._condition:
+            if self._closed:
+                message = "the scheduler is closed"
+                raise RuntimeError(message)
+            if self._tokens and self._tokens + tokens > self._capacity:
+                raise QueueFullError((self._tokens + tokens - self._capacity) / self._rate)
+            self._tokens += tokens
+            if size:
+                self._waiting[interactive].append(job)
+                self._condition.notify(size)
+        if not size:
+            self._end(job, None)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Drop what of a job is not being computed yet."""
+        self._fail(job, JobCancelledError())
+
+    def close(self) -> None:
+        """End the threads once the queue is empty."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (unit := self._next()) is not None:
+            job, index = unit
+            if job.deadline is not None and time.monotonic() >= job.deadline:
+                self._fail(job, DeadlineExceededError())
+                continue
+            began = time.monotonic()
+            try:
+                job.results[index] = job.run(index)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it fails this job and no other
+                self._fail(job, error)
+                continue
+            self._finish_unit(job, time.monotonic() - began)
+
+    def _next(self) -> tuple[Job, int] | None:
+        """The next unit, or None when the scheduler is closed and empty."""
+        with self._condition:
+            while not (self._waiting[True] or self._waiting[False]):
+                if self._closed:
+                    return None
+                self._condition.wait()
+            interactive = bool(self._waiting[True]) and not (self._waiting[False] and self._streak >= PATIENCE)
+            self._streak = self._streak + 1 if interactive else 0
+            queue = self._waiting[interactive]
+            job = queue.popleft()
+            index = job.started
+            job.started += 1
+            if job.started < job.size:
+                queue.append(job)  # to the end: jobs of one kind take turns
+            return job, index
+
+    def _finish_unit(self, job: Job, seconds: float) -> None:
+        with self._condition:
+            job.ended += 1
+            whole = job.ended == job.size
+            rate = len(self._threads) * job.tokens / job.size / max(seconds, 1e-6)
+            self._rate += _SMOOTHING * (rate - self._rate)
+        if whole:
+            self._end(job, None)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        with self._condition:
+            if job in self._waiting[job.interactive]:
+                self._waiting[job.interactive].remove(job)
+        self._end(job, error)
+
+    def _end(self, job: Job, error: BaseException | None) -> None:
+        with self._condition:
+            if job.done.is_set():
+                return
+            job.error = error
+            self._tokens -= job.tokens
+            job.done.set()
+        if job.on_done:
+            job.on_done()

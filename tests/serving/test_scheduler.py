@@ -1,0 +1,153 @@
+"""The queue before the scoring threads: who comes first, what is dropped, what is refused."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from serving.scheduler import PATIENCE, DeadlineExceededError, Job, JobCancelledError, QueueFullError, Scheduler
+
+
+class Bench:
+    """One scoring thread that is held until it is let go, and the order in which units were done."""
+
+    def __init__(self, capacity: int = 10**9) -> None:
+        """Start the thread and occupy it."""
+        self.scheduler = Scheduler(1, capacity)
+        self.order: list[str] = []
+        self.gate, self.busy = threading.Event(), threading.Event()
+        self.holder = self.scheduler.submit(self._hold, 1, 1, interactive=True)
+        assert self.busy.wait(5)
+
+    def _hold(self, _index: int) -> None:
+        self.busy.set()
+        assert self.gate.wait(10)
+
+    def submit(self, name: str, size: int, *, interactive: bool, tokens: int = 10, **more: Any) -> Job:
+        """A job that notes each of its units."""
+        return self.scheduler.submit(lambda _: self.order.append(name), size, tokens, interactive=interactive, **more)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """Let go and closed at the end, whatever happened."""
+    made = Bench()
+    yield made
+    made.gate.set()
+    made.scheduler.close()
+
+
+def test_results_keep_their_order() -> None:
+    """Whatever thread was first."""
+    scheduler = Scheduler(4, 10**9)
+    job = scheduler.submit(lambda index: time.sleep(0.002 * (20 - index)) or index, 20, 20, interactive=False)
+    assert job.wait() == list(range(20))
+    scheduler.close()
+
+
+def test_interactive_goes_first_and_bulk_is_not_starved(bench: Bench) -> None:
+    """A later interactive job overtakes; every few of its units a bulk one gets a turn."""
+    bulk = bench.submit("bulk", 3, interactive=False)
+    interactive = bench.submit("interactive", 3 * PATIENCE, interactive=True)
+    bench.gate.set()
+    bulk.wait()
+    interactive.wait()
+    assert bench.order[0] == "interactive"
+    first = bench.order.index("bulk")
+    assert first <= PATIENCE
+    assert bench.order[first + 1 : first + 1 + PATIENCE] == ["interactive"] * PATIENCE
+
+
+def test_jobs_of_one_kind_take_turns(bench: Bench) -> None:
+    """A long job does not hold back a short one that came later."""
+    jobs = [bench.submit("long", 50, interactive=False), bench.submit("short", 2, interactive=False)]
+    bench.gate.set()
+    for job in jobs:
+        job.wait()
+    assert bench.order.index("short") == 1
+    assert bench.order[:4].count("short") == 2
+
+
+def test_a_full_queue_says_when_to_come_again() -> None:
+    """Work is counted in tokens; an empty queue takes a job of any size; room comes back as jobs end or are dropped."""
+    bench = Bench(capacity=100)
+    first = bench.submit("a", 1, interactive=False, tokens=90)
+    with pytest.raises(QueueFullError) as caught:
+        bench.submit("b", 1, interactive=True, tokens=10)
+    assert caught.value.retry_after > 0
+    bench.scheduler.cancel(first)
+    second = bench.submit("c", 1, interactive=True, tokens=99)
+    bench.gate.set()
+    second.wait()
+    bench.holder.wait()
+    assert bench.scheduler.tokens == 0
+    bench.submit("d", 1, interactive=True, tokens=10_000).wait()
+    assert bench.order == ["c", "d"]
+    bench.scheduler.close()
+
+
+def test_a_cancelled_job_is_not_computed(bench: Bench) -> None:
+    """Its caller is told at once; nothing of it runs; cancelling again, or a whole job, changes nothing."""
+    job = bench.submit("gone", 5, interactive=False)
+    bench.scheduler.cancel(job)
+    with pytest.raises(JobCancelledError):
+        job.wait()
+    bench.gate.set()
+    assert bench.holder.wait() == [None]
+    bench.scheduler.cancel(bench.holder)
+    assert bench.holder.wait() == [None]
+    assert bench.order == []
+
+
+def test_a_deadline_is_looked_at_before_each_unit(bench: Bench) -> None:
+    """What waited past its deadline is not computed."""
+    job = bench.submit("late", 3, interactive=True, deadline=time.monotonic() + 0.05)
+    time.sleep(0.1)
+    bench.gate.set()
+    with pytest.raises(DeadlineExceededError):
+        job.wait()
+    assert bench.order == []
+
+
+def _raise(index: int) -> int:
+    if index == 1:
+        message = "broken"
+        raise ValueError(message)
+    return index
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_an_exception_fails_its_job_and_no_other(bench: Bench, *, interactive: bool) -> None:
+    """The thread lives on; the rest of the job is dropped; `on_done` is told once."""
+    told: list[str] = []
+
+    def tell(name: str) -> Callable[[], None]:
+        return lambda: told.append(name)
+
+    broken = bench.scheduler.submit(_raise, 9, 9, interactive=interactive, on_done=tell("broken"))
+    whole = bench.submit("whole", 2, interactive=interactive, on_done=tell("whole"))
+    bench.gate.set()
+    with pytest.raises(ValueError, match="broken"):
+        broken.wait()
+    whole.wait()
+    bench.scheduler.close()
+    assert sorted(told) == ["broken", "whole"]
+    assert bench.scheduler.tokens == 0
+
+
+def test_closing_ends_what_was_queued_and_refuses_more(bench: Bench) -> None:
+    """Nothing that was accepted is lost."""
+    job = bench.submit("last", 4, interactive=False)
+    bench.gate.set()
+    bench.scheduler.close()
+    assert job.done.is_set()
+    assert bench.order == ["last"] * 4
+    with pytest.raises(RuntimeError, match="closed"):
+        bench.submit("late", 1, interactive=True)
+
+
+def test_an_empty_job_is_whole_at_once(bench: Bench) -> None:
+    """No passages, no waiting."""
+    assert bench.submit("none", 0, interactive=True).wait() == []
