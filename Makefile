@@ -3,13 +3,14 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+PROFILE ?=
 QUICK ?=
 
 .PHONY: run test check train evaluate bench-quality bench-engine bench-peers clean
 
 run:
 	@$(PYTHON) training/environment.py .venv train
-	@.venv/bin/tagger train --if-missing
+	@.venv/bin/tagger train --if-missing $(if $(PROFILE),--profile $(PROFILE))
 	@exec .venv/bin/tagger serve --port $(PORT)
 
 test:

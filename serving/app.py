@@ -16,10 +16,12 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from serving.api import HealthAnswer, ModelAnswer, ProblemOut, TagAnswer, TagOut, TagRequest, TagsAnswer
 from serving.classifier import Classifier, LongPolicy, PassageIn, Result
 from serving.keys import KeyRing, KeysError
+from serving.metrics import CountRequests, Metrics
 from serving.problems import MEDIA_TYPE, RequestProblem, on_http_exception, on_request_problem, on_unknown_error
 from serving.scheduler import DeadlineExceededError, JobCancelledError, QueueFullError
 from serving.settings import Settings
@@ -32,12 +34,16 @@ _TAG_PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is not JSON.", **_PROBLEM},
     401: {"description": "No key, or an unknown one.", **_PROBLEM},
     403: {"description": "The key does not allow this.", **_PROBLEM},
+    408: {"description": "The body did not arrive in time.", **_PROBLEM},
     413: {"description": "The body is too large.", **_PROBLEM},
     415: {"description": "The body is of another type than JSON.", **_PROBLEM},
     422: {"description": "The body is JSON and not a request; or the one `text` cannot be scored.", **_PROBLEM},
     429: {"description": "The queue is full; `Retry-After` says when there will be room.", **_PROBLEM},
     504: {"description": "The deadline has passed.", **_PROBLEM},
 }
+_MISSED_CHECKS = 3
+_CHECK_SECONDS = 5.0
+"""What a check itself may take on a busy machine."""
 _BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagRequest"}}}}
 
 
@@ -54,7 +60,10 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     app.state.keys = KeyRing(settings.keys_file)
     app.state.classifier = classifier
     app.state.keys_required = False
+    app.state.metrics = Metrics()
+    app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.state.canaries_right = False
+    app.state.canaries_checked = 0.0
     app.add_exception_handler(RequestProblem, on_request_problem)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_unknown_error)
@@ -80,7 +89,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if classifier is None:
         classifier = await run_in_threadpool(Classifier.load, settings.champion, settings.threads, settings.max_queue_tokens)
         app.state.classifier = classifier
-    app.state.canaries_right = True
+    app.state.canaries_right, app.state.canaries_checked = True, time.monotonic()
+    app.state.metrics.serves(classifier.manifest, classifier.scheduler)
+    app.state.metrics.ready.set_function(lambda: float(_unready(app) is None))
     watch = asyncio.create_task(_watch_canaries(app, classifier, settings.canary_seconds))
     try:
         yield
@@ -99,7 +110,7 @@ async def _watch_canaries(app: FastAPI, classifier: Classifier, seconds: float) 
             app.state.canaries_right = False
             log.exception("the canaries are no longer scored right")
         else:
-            app.state.canaries_right = True
+            app.state.canaries_right, app.state.canaries_checked = True, time.monotonic()
 
 
 def _classifier(request: Request) -> Classifier:
@@ -163,6 +174,16 @@ def _add_routes(app: FastAPI) -> None:
         summary="What serves, and how good it is",
     )
     app.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        responses=guarded,
+        operation_id="metrics",
+        dependencies=[Depends(_may_tag)],
+        summary="Counts and times, for Prometheus",
+    )
+    app.add_api_route(
         "/health/live", live, methods=["GET"], response_model=HealthAnswer, operation_id="live", summary="The process lives"
     )
     app.add_api_route(
@@ -181,19 +202,24 @@ async def tag(request: Request) -> Response:
     started = time.monotonic()
     settings: Settings = request.app.state.settings
     classifier = _classifier(request)
-    wanted = decode_request(request, await read_body(request, settings.max_body_bytes), settings.max_passages)
+    wanted = decode_request(
+        request, await read_body(request, settings.max_body_bytes, settings.body_seconds), settings.max_passages
+    )
     if wanted.passages is None:
         passages = [PassageIn(text=wanted.text or "", context=wanted.context)]
         ids = ["0"]
     else:
         passages = [PassageIn(text=passage.text, context=passage.context) for passage in wanted.passages]
         ids = [str(index) if passage.id is None else passage.id for index, passage in enumerate(wanted.passages)]
+    counted: Metrics = request.app.state.metrics
     deadline = started + wanted.timeout_ms / 1000 if wanted.timeout_ms else None
     try:
         results = await score(request, classifier, passages, wanted.long, deadline)
     except DeadlineExceededError as error:
+        counted.rejected.labels("deadline").inc()
         raise RequestProblem(504, f"{wanted.timeout_ms} ms have passed") from error
     except QueueFullError as error:
+        counted.rejected.labels("queue_full").inc()
         seconds = max(1, math.ceil(error.retry_after))
         detail = f"the queue is full; try again in {seconds} s"
         raise RequestProblem(429, detail, headers={"Retry-After": str(seconds)}) from error
@@ -233,6 +259,7 @@ async def score(
         classifier.scheduler.cancel(job)  # of a whole job nothing is left to drop
         results: list[Result] = job.wait()
     except JobCancelledError as error:
+        request.app.state.metrics.rejected.labels("caller_gone").inc()
         raise RequestProblem(400, "the caller has gone") from error  # nobody is left to read it
     finally:
         classifier.scheduler.cancel(job)
@@ -240,6 +267,7 @@ async def score(
         gone.cancel()
     if deadline is not None and time.monotonic() > deadline:
         raise DeadlineExceededError
+    request.app.state.metrics.scored(job, results)
     return results
 
 
@@ -285,6 +313,21 @@ async def live() -> HealthAnswer:
 
 async def ready(request: Request) -> HealthAnswer:
     """Whether the last background check scored the canaries right; the probe itself computes nothing."""
-    if not request.app.state.canaries_right:
-        raise RequestProblem(503, "known passages are not scored right; the log of the server says more")
+    if reason := _unready(request.app):
+        raise RequestProblem(503, reason)
     return HealthAnswer(status="ok")
+
+
+def _unready(app: FastAPI) -> str | None:
+    """Why the service is not ready, or None."""
+    if not app.state.canaries_right:
+        return "known passages are not scored right; the log of the server says more"
+    age = time.monotonic() - app.state.canaries_checked
+    if age > _MISSED_CHECKS * app.state.settings.canary_seconds + _CHECK_SECONDS:
+        return f"known passages were last scored {age:.0f} s ago: the engine hangs"
+    return None
+
+
+async def metrics(request: Request) -> Response:
+    """Counts and times of this process, in Prometheus' text format."""
+    return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -54,6 +54,11 @@ class Job:
     error: BaseException | None = None
     started: int = 0
     ended: int = 0
+    arrived: float = field(default_factory=time.monotonic)
+    began: float | None = None
+    """When the first unit was taken; None until then."""
+    seconds: float = 0.0
+    """Time of scoring threads in its units so far."""
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> list[Any]:
@@ -151,6 +156,7 @@ class Scheduler:
             job = queue.popleft()
             index = job.started
             job.started += 1
+            job.began = job.began or time.monotonic()
             if job.started < job.size:
                 queue.append(job)  # to the end: jobs of one kind take turns
             return job, index
@@ -158,6 +164,7 @@ class Scheduler:
     def _finish_unit(self, job: Job, seconds: float) -> None:
         with self._condition:
             job.ended += 1
+            job.seconds += seconds
             whole = job.ended == job.size
             rate = len(self._threads) * job.tokens / job.size / max(seconds, 1e-6)
             self._rate += _SMOOTHING * (rate - self._rate)

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Passages in one request."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Bytes of a request's body, counted as they arrive."""
+    body_seconds: float = Field(default=30.0, gt=0)
+    """Time in which a request's body must have arrived; a slower one is answered 408."""
     max_queue_tokens: int = Field(default=200_000, ge=1)
     """Work that may wait, in tokens (about four characters each); more is answered 429."""
     canary_seconds: float = Field(default=10.0, gt=0)

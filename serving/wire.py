@@ -1,5 +1,6 @@
 """Bodies in and answers out: bytes are counted, JSON is read strictly, every mistake becomes a problem document."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,20 +13,23 @@ from serving.classifier import Result
 from serving.problems import RequestProblem
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     """The body, its bytes counted as they arrive: a chunked body has no length to trust, and a stated one may lie.
 
-    Raises RequestProblem: 413 over `limit` bytes, 400 when the client leaves before the end.
+    Raises RequestProblem: 413 over `limit` bytes, 408 after `seconds`, 400 when the client leaves before the end.
     """
     body = bytearray()
     detail = f"the body has more than {limit} bytes"
     if request.headers.get("content-length", "0").isdecimal() and int(request.headers.get("content-length", "0")) > limit:
         raise RequestProblem(413, detail)
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise RequestProblem(413, detail)
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise RequestProblem(413, detail)
+    except TimeoutError as error:
+        raise RequestProblem(408, f"the body did not arrive within {seconds:g} s", headers={"Connection": "close"}) from error
     except ClientDisconnect as error:  # nobody is left to answer
         raise RequestProblem(400, "the body ended early") from error
     return bytes(body)

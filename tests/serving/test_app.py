@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from serving import app as app_module
 from serving.app import create_app
 from serving.bundle import BundleError
 from serving.classifier import Classifier, PassageIn
@@ -259,13 +261,53 @@ def test_marks_without_end_hold_up_nobody(client: TestClient) -> None:
 def test_openapi_describes_every_answer(client: TestClient) -> None:
     """Body, answers and problems are in the document, with examples, and every reference leads somewhere."""
     schema = client.get("/openapi.json").json()
-    assert {"/v1/tag", "/v1/tags", "/v1/model", "/health/live", "/health/ready"} == set(schema["paths"])
+    assert {"/v1/tag", "/v1/tags", "/v1/model", "/health/live", "/health/ready", "/metrics"} == set(schema["paths"])
     tag = schema["paths"]["/v1/tag"]["post"]
-    assert {"200", "400", "401", "403", "413", "415", "422", "429", "504"} == set(tag["responses"])
+    assert {"200", "400", "401", "403", "408", "413", "415", "422", "429", "504"} == set(tag["responses"])
     assert schema["components"]["schemas"]["TagRequest"]["examples"]
     assert schema["components"]["schemas"]["TagAnswer"]["examples"]
     names = {part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]}
     assert names <= set(schema["components"]["schemas"])
+
+
+@pytest.fixture
+def served(service_settings: Settings) -> Iterator[int]:
+    """A real server that gives a body half a second; its port."""
+    settings = service_settings.model_copy(update={"canary_seconds": 60.0, "body_seconds": 0.5})
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
+
+
+def test_a_body_that_does_not_come_is_408(served: int) -> None:
+    """A caller who sends a byte now and then holds no connection for ever."""
+    with socket.create_connection(("127.0.0.1", served), timeout=10) as caller:
+        caller.sendall(b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+        answer = caller.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_check_that_never_ends_is_not_ready(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readiness ages: when the canaries have not been scored for some checks, the engine hangs."""
+    monkeypatch.setattr(app_module, "_CHECK_SECONDS", 0.2)
+    with TestClient(create_app(service_settings)) as client:
+        assert client.get("/health/ready").status_code == 200
+        gate, _ = _hold_engine(monkeypatch)
+        deadline = time.monotonic() + 10
+        while (answer := client.get("/health/ready")).status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (answer.status_code, "the engine hangs" in answer.json()["detail"]) == (503, True)
+        assert client.get("/health/live").status_code == 200
+        gate.set()
+        while client.get("/health/ready").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert client.get("/health/ready").status_code == 200
 
 
 def _hold_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[int]]:

@@ -42,7 +42,12 @@ def bench() -> Iterator[Bench]:
 def test_results_keep_their_order() -> None:
     """Whatever thread was first."""
     scheduler = Scheduler(4, 10**9)
-    job = scheduler.submit(lambda index: time.sleep(0.002 * (20 - index)) or index, 20, 20, interactive=False)
+
+    def slow_at_first(index: int) -> int:
+        time.sleep(0.002 * (20 - index))
+        return index
+
+    job = scheduler.submit(slow_at_first, 20, 20, interactive=False)
     assert job.wait() == list(range(20))
     scheduler.close()
 
