@@ -12,7 +12,7 @@ from training.metrics import Bools, Floats, macro_f1
 
 MIN_POSITIVES = 20
 SHRINKAGE = 100
-SAFE_ERROR = 0.05
+SAFE_ERROR = 0.02
 """Outside the review band at most this share of decisions was wrong, as far as the band can be widened."""
 MAX_BAND = 0.3
 
