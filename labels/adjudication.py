@@ -122,7 +122,12 @@ def derive_gold(
             problems += [Problem(file=file, message=f"{name}: {message}") for message in wrong]
             if wrong:
                 continue
-            gold.append(_gold_row(name, document, passage, rows, dispute, decided, codebook.names))
+            row = _gold_row(name, document, passage, rows, dispute, decided, codebook.names)
+            broken = [
+                (tag.name, one) for tag in codebook.tags for one in tag.implies if row.tags[tag.name] and not row.tags[one]
+            ]
+            problems += [Problem(file=file, message=f"{name}: {tag} holds, so {one} must hold too") for tag, one in broken]
+            gold.append(row)
     strangers = [name for name in settled if name not in known]
     problems += [Problem(file=file, message=f"{name}: is no passage of the segmentation") for name in strangers]
     return gold, problems

@@ -263,11 +263,12 @@ async def score(
         raise RequestProblem(400, "the caller has gone") from error  # nobody is left to read it
     finally:
         classifier.scheduler.cancel(job)
+        request.app.state.metrics.waited(job)
         done.cancel()
         gone.cancel()
     if deadline is not None and time.monotonic() > deadline:
         raise DeadlineExceededError
-    request.app.state.metrics.scored(job, results)
+    request.app.state.metrics.scored(results)
     return results
 
 

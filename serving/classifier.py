@@ -24,14 +24,16 @@ from numpy.typing import NDArray
 from serving.bundle import BundleError, Decisions, Manifest, read_bundle
 from serving.encoding import Encoded, Encoder
 from serving.model_input import model_input
-from serving.scheduler import DeadlineExceededError, Job, Scheduler
+from serving.scheduler import DeadlineExceededError, Job, JobCancelledError, Scheduler
 
 CANARY_TOLERANCE = 0.03
 """Largest difference to a canary's stored score: processors round int8 differently."""
 MAX_PASSAGE_CHARS = 100_000
 """A longer passage is refused before it is tokenized, whatever is asked for."""
 INTERACTIVE_PASSAGES = 8
-"""Up to so many passages, a caller is taken to be waiting for the answer."""
+"""Up to so many passages, a caller is taken to be waiting for the answer …"""
+_INTERACTIVE_TOKENS = 4096
+"""… unless they are this much work."""
 _CHARS_A_TOKEN = 4
 """English text holds about four characters a token: good enough to bound the work that waits."""
 
@@ -173,18 +175,31 @@ class Classifier:
 
         `on_done` is called from a scoring thread when the job has ended.
         """
-        tokens = sum((len(passage.text) + len(passage.context)) // _CHARS_A_TOKEN + 2 for passage in passages)
-        return self.scheduler.submit(
-            lambda index: self.score_one(passages[index], long, deadline),
+        tokens = sum(map(_work, passages))
+        jobs: list[Job] = []
+
+        def dropped() -> bool:
+            return bool(jobs) and jobs[0].done.is_set()
+
+        job = self.scheduler.submit(
+            lambda index: self.score_one(passages[index], long, deadline, dropped),
             len(passages),
             tokens,
-            interactive=len(passages) <= INTERACTIVE_PASSAGES,
+            interactive=len(passages) <= INTERACTIVE_PASSAGES and tokens <= _INTERACTIVE_TOKENS,
             deadline=deadline,
             on_done=on_done,
         )
+        jobs.append(job)
+        return job
 
-    def score_one(self, passage: PassageIn, long: LongPolicy = "error", deadline: float | None = None) -> Result:
-        """Score one passage on the calling thread. Raises DeadlineExceededError."""
+    def score_one(
+        self,
+        passage: PassageIn,
+        long: LongPolicy = "error",
+        deadline: float | None = None,
+        dropped: Callable[[], bool] | None = None,
+    ) -> Result:
+        """Score one passage on the calling thread. Raises DeadlineExceededError, JobCancelledError once `dropped` says so."""
         _check(deadline)
         if error := _refusal(passage):
             return Result(error=error)
@@ -195,16 +210,18 @@ class Classifier:
         if not encoded.truncated or long == "truncate":
             return self._decide(self._logits(encoded), tokens=len(encoded.ids), truncated=encoded.truncated)
         if long == "split":
-            return self._score_parts(passage, deadline)
+            return self._score_parts(passage, deadline, dropped)
         tokens, limit = self._encoder.count(cleaned.text), self._encoder.max_text_tokens
         detail = f'{tokens} tokens, at most {limit} are allowed; set "long" to "truncate" or "split"'
         return Result(error=ItemError(code="too_long", detail=detail))
 
-    def _score_parts(self, passage: PassageIn, deadline: float | None) -> Result:
+    def _score_parts(self, passage: PassageIn, deadline: float | None, dropped: Callable[[], bool] | None) -> Result:
         parts: list[Part] = []
         logits: list[list[float]] = []
         for start, end in self._encoder.split(passage.text):
             _check(deadline)
+            if dropped and dropped():
+                raise JobCancelledError
             cleaned = model_input(passage.text[start:end], passage.context)
             if not cleaned.text:
                 continue
@@ -252,6 +269,13 @@ def calibrated(logits: Sequence[float] | NDArray[np.float64], decisions: Decisio
 
 def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value >= 0 else (power := math.exp(value)) / (1 + power)
+
+
+def _work(passage: PassageIn) -> int:
+    """Estimated tokens of a passage; one that is refused for its length is no work."""
+    if max(len(passage.text), len(passage.context)) > MAX_PASSAGE_CHARS:
+        return 2
+    return (len(passage.text) + len(passage.context)) // _CHARS_A_TOKEN + 2
 
 
 def _check(deadline: float | None) -> None:

@@ -4,6 +4,7 @@ Every request is counted once when its answer goes out; every passage of a score
 up to what callers sent, and scored passages and those with an error add up to what they asked for.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,20 +40,25 @@ class Metrics:
         self.inference = Counter("inference_seconds", "Time of scoring threads in passages.", **make)
         self.queue = Gauge("queue_tokens", "Work that waits or is being done, in tokens (estimated).", **make)
         self.ready = Gauge("ready", "1 when the canaries are scored right.", **make)
+        self._scheduler: Scheduler | None = None
+        self._reported = 0.0
         self._model = Info("model", "The bundle that serves.", **make)
 
     def serves(self, manifest: Manifest, scheduler: Scheduler) -> None:
         """Name the bundle that serves, and read the queue from its scheduler."""
         self._model.info({"version": manifest.name, "sha256": manifest.sha256, "profile": manifest.profile})
         self.queue.set_function(lambda: scheduler.tokens)
+        self._scheduler = scheduler
         for tag in manifest.tags:  # shown from the start, at nought
             self.tags.labels(tag)
             self.scores.labels(tag)
 
-    def scored(self, job: Job, results: Sequence[Result]) -> None:
-        """Count a job that was scored whole."""
-        self.wait.observe(max(0.0, (job.began or job.arrived) - job.arrived))
-        self.inference.inc(job.seconds)
+    def waited(self, job: Job) -> None:
+        """Note how long a job waited, whatever became of it; one that was never begun waited until now."""
+        self.wait.observe(max(0.0, (job.began or time.monotonic()) - job.arrived))
+
+    def scored(self, results: Sequence[Result]) -> None:
+        """Count what was scored."""
         for result in results:
             if result.error:
                 self.item_errors.labels(result.error.code).inc()
@@ -67,6 +73,10 @@ class Metrics:
 
     def text(self) -> bytes:
         """What Prometheus reads."""
+        if self._scheduler:
+            seconds = self._scheduler.seconds
+            self.inference.inc(seconds - self._reported)
+            self._reported = seconds
         return generate_latest(self._registry)
 
 
@@ -92,6 +102,9 @@ class CountRequests:
 
         try:
             await self._app(scope, receive, noting)
+        except Exception:  # the framework answers it outside of this middleware
+            status = "500" if status == _NO_STATUS else status
+            raise
         finally:
             # A path that leads nowhere is anybody's invention: as a label it would grow without end.
             route = getattr(scope.get("route"), "path", "other")

@@ -57,8 +57,8 @@ class Job:
     arrived: float = field(default_factory=time.monotonic)
     began: float | None = None
     """When the first unit was taken; None until then."""
-    seconds: float = 0.0
-    """Time of scoring threads in its units so far."""
+    held: int = 0
+    """Work of it that still waits or is being done, in tokens."""
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> list[Any]:
@@ -73,14 +73,18 @@ class Scheduler:
     """Scoring threads and their queue. Thread-safe."""
 
     def __init__(self, threads: int, capacity: int) -> None:
-        """Start the threads; `capacity` is the work in tokens that may wait, whatever it is made of."""
+        """Start the threads; `capacity` is the work in tokens that may wait, of interactive and of bulk jobs each.
+
+        Bulk work never takes the room of an interactive job.
+        """
         self._capacity = capacity
         self._condition = threading.Condition()
         self._waiting: dict[bool, deque[Job]] = {True: deque(), False: deque()}
-        self._tokens = 0
+        self._held = {True: 0, False: 0}
+        self._seconds = 0.0
         self._streak = 0
         self._closed = False
-        self._rate = _START_RATE * threads
+        self._unit_tokens, self._unit_seconds = _START_RATE, 1.0
         self._threads = [threading.Thread(target=self._work, name=f"score_{number}", daemon=True) for number in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -88,7 +92,12 @@ class Scheduler:
     @property
     def tokens(self) -> int:
         """Work that waits or is being done, in tokens."""
-        return self._tokens
+        return sum(self._held.values())
+
+    @property
+    def seconds(self) -> float:
+        """Time that scoring threads have spent in units, whatever became of them."""
+        return self._seconds
 
     def submit(
         self,
@@ -107,9 +116,12 @@ class Scheduler:
             if self._closed:
                 message = "the scheduler is closed"
                 raise RuntimeError(message)
-            if self._tokens and self._tokens + tokens > self._capacity:
-                raise QueueFullError((self._tokens + tokens - self._capacity) / self._rate)
-            self._tokens += tokens
+            held = self._held[interactive]
+            if held and held + tokens > self._capacity:
+                rate = len(self._threads) * self._unit_tokens / self._unit_seconds
+                raise QueueFullError((held + tokens - self._capacity) / rate)
+            self._held[interactive] += tokens
+            job.held = tokens
             if size:
                 self._waiting[interactive].append(job)
                 self._condition.notify(size)
@@ -139,6 +151,8 @@ class Scheduler:
             try:
                 job.results[index] = job.run(index)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it fails this job and no other
+                with self._condition:
+                    self._seconds += time.monotonic() - began
                 self._fail(job, error)
                 continue
             self._finish_unit(job, time.monotonic() - began)
@@ -164,10 +178,14 @@ class Scheduler:
     def _finish_unit(self, job: Job, seconds: float) -> None:
         with self._condition:
             job.ended += 1
-            job.seconds += seconds
             whole = job.ended == job.size
-            rate = len(self._threads) * job.tokens / job.size / max(seconds, 1e-6)
-            self._rate += _SMOOTHING * (rate - self._rate)
+            share = job.tokens // job.size
+            self._seconds += seconds
+            self._unit_tokens += _SMOOTHING * (share - self._unit_tokens)
+            self._unit_seconds += _SMOOTHING * (max(seconds, 1e-6) - self._unit_seconds)
+            if not job.done.is_set():  # a job that was dropped has given its room back
+                job.held -= share
+                self._held[job.interactive] -= share
         if whole:
             self._end(job, None)
 
@@ -182,7 +200,7 @@ class Scheduler:
             if job.done.is_set():
                 return
             job.error = error
-            self._tokens -= job.tokens
+            self._held[job.interactive] -= job.held
             job.done.set()
         if job.on_done:
             job.on_done()

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
             )
             return 1
         listener = _listen(options.host, options.port)
-        classifier = Classifier.load(settings.champion, settings.threads)
+        classifier = Classifier.load(settings.champion, settings.threads, settings.max_queue_tokens)
     except (BundleError, KeysError, _PortError) as error:
         print(f"tagger serve: {error}", file=sys.stderr)
         return 1

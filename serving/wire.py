@@ -48,7 +48,7 @@ def decode_request(request: Request, body: bytes, max_passages: int) -> TagReque
         wanted = TagRequest.model_validate(data)
     except ValidationError as error:
         errors = [
-            {"pointer": "".join(f"/{part}" for part in found["loc"]), "detail": found["msg"]}
+            {"pointer": "".join(map(_step, found["loc"])), "detail": found["msg"]}
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise RequestProblem(422, "the request is not as /docs says", errors=errors) from error
@@ -56,6 +56,11 @@ def decode_request(request: Request, body: bytes, max_passages: int) -> TagReque
         detail = f"{len(wanted.passages)} passages, at most {max_passages} are allowed"
         raise RequestProblem(422, detail, errors=[{"pointer": "/passages", "detail": detail}])
     return wanted
+
+
+def _step(part: int | str) -> str:
+    """One step of a JSON pointer (RFC 6901)."""
+    return "/" + str(part).replace("~", "~0").replace("/", "~1")
 
 
 def _refuse_constant(name: str) -> None:

@@ -111,3 +111,15 @@ def test_damaged_files_are_named(disputed_corpus: "TinyCorpus") -> None:
     assert f"adjudications.jsonl:5: passage: '{disputed_corpus.rows[0]['passage']}' stands there twice" in problems
     path.write_bytes(b"\xff")
     assert "adjudications.jsonl: cannot be read" in _problems(disputed_corpus)
+
+
+def test_a_decision_may_not_break_what_tags_imply(disputed_corpus: "TinyCorpus") -> None:
+    """A sanctions demand is always an advocacy call, also when the two were disputed apart."""
+    second = disputed_corpus.rows[len(disputed_corpus.rows) // 2]
+    second["tags"]["sanctions_demand"] = True
+    second["evidence"]["sanctions_demand"] = second["evidence"]["advocacy_call"]
+    second["rule"]["sanctions_demand"] = "sanctions_demand.yes.1"
+    disputed_corpus.write()
+    decided = {"sanctions_demand": True, "advocacy_call": False}
+    _decide(disputed_corpus, tags=decided, reason=dict.fromkeys(decided, "because"))
+    assert "sanctions_demand holds, so advocacy_call must hold too" in _problems(disputed_corpus)

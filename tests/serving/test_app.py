@@ -128,6 +128,8 @@ def test_a_wrong_field_is_pointed_at(client: TestClient) -> None:
     """`errors` holds a JSON pointer and the reason."""
     errors = post(client, {"passages": [{"text": "a"}, {"txt": "b"}]}).json()["errors"]
     assert {"/passages/1/text", "/passages/1/txt"} == {error["pointer"] for error in errors}
+    [error] = post(client, {"text": "a", "a/b~c": 1}).json()["errors"]
+    assert error["pointer"] == "/a~1b~0c"
 
 
 def test_another_content_type_is_refused(client: TestClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.app import create_app
+from serving.classifier import Classifier
 from serving.settings import Settings
 
 BODIES: list[Any] = [
@@ -79,3 +80,11 @@ def test_rejections_are_counted_by_reason(service_settings: Settings) -> None:
     with TestClient(create_app(service_settings)) as client:
         assert _post(client, {"passages": [{"text": "word " * 300}] * 200, "timeout_ms": 1}).status_code == 504
         assert _read(client)['tagger_rejected_total{reason="deadline"}'] == 1
+
+
+def test_a_500_is_counted_as_one(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The framework answers it outside of the counting middleware."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "_logits", lambda self, encoded: 1 / 0)
+        assert _post(client, {"text": "a"}).status_code == 500
+    assert _read(client)['tagger_requests_total{route="/v1/tag",status="500"}'] == 1

@@ -78,10 +78,12 @@ def test_jobs_of_one_kind_take_turns(bench: Bench) -> None:
 def test_a_full_queue_says_when_to_come_again() -> None:
     """Work is counted in tokens; an empty queue takes a job of any size; room comes back as jobs end or are dropped."""
     bench = Bench(capacity=100)
-    first = bench.submit("a", 1, interactive=False, tokens=90)
+    first = bench.submit("a", 1, interactive=True, tokens=90)
     with pytest.raises(QueueFullError) as caught:
         bench.submit("b", 1, interactive=True, tokens=10)
     assert caught.value.retry_after > 0
+    bulk = bench.submit("bulk", 1, interactive=False, tokens=100)  # has room of its own, and takes none from others
+    bench.scheduler.cancel(bulk)
     bench.scheduler.cancel(first)
     second = bench.submit("c", 1, interactive=True, tokens=99)
     bench.gate.set()
@@ -156,3 +158,17 @@ def test_closing_ends_what_was_queued_and_refuses_more(bench: Bench) -> None:
 def test_an_empty_job_is_whole_at_once(bench: Bench) -> None:
     """No passages, no waiting."""
     assert bench.submit("none", 0, interactive=True).wait() == []
+
+
+def test_room_comes_back_unit_by_unit(bench: Bench) -> None:
+    """A long job holds what is left of it, not what it was; a failed unit's time counts too."""
+    seen: list[int] = []
+    job = bench.scheduler.submit(lambda _: seen.append(bench.scheduler.tokens), 4, 41, interactive=False)
+    bench.gate.set()
+    job.wait()
+    assert seen == [41, 31, 21, 11]
+    broken = bench.scheduler.submit(lambda _: time.sleep(0.05) or _raise(1), 1, 1, interactive=True)  # type: ignore[func-returns-value, redundant-expr]
+    with pytest.raises(ValueError, match="broken"):
+        broken.wait()
+    assert bench.scheduler.tokens == 0
+    assert bench.scheduler.seconds >= 0.05
