@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +71,26 @@ def test_it_prints_a_request_that_works(quick_bundle: Path, tmp_path: Path) -> N
         with urllib.request.urlopen(request) as got:  # noqa: S310 - our own server
             assert json.loads(answer) == json.load(got)
         assert len(json.loads(answer)["results"]) == 2
+
+
+def test_its_queue_is_bounded(quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TAGGER_MAX_QUEUE_TOKENS reaches the scoring threads: of several long requests at once, some are answered 429."""
+    monkeypatch.setenv("TAGGER_MAX_QUEUE_TOKENS", "1")
+    body = json.dumps({"passages": [{"text": "word " * 350}] * 60}).encode()
+
+    def status(address: str) -> int:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{address}/v1/tag", body, headers)  # noqa: S310 - our own server
+        try:
+            with urllib.request.urlopen(request) as got:  # noqa: S310 - our own server
+                return int(got.status)
+        except urllib.error.HTTPError as error:
+            assert int(error.headers["Retry-After"]) >= 1
+            return int(error.code)
+
+    with serving(quick_bundle, tmp_path) as (address, _), ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(status, [address] * 4))
+    assert set(statuses) == {200, 429}
 
 
 def test_an_ipv6_address_is_printed_as_curl_takes_it(quick_bundle: Path, tmp_path: Path) -> None:
