@@ -4,14 +4,13 @@ Reads `labels/adjudications.jsonl`, one row for each passage with a disagreement
 why. Writes nothing.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labels.annotations import Annotation, passage_id, text_sha256
+from labels.annotations import Annotation, passage_id, read_object, text_sha256
 from labels.codebook import Codebook
 from labels.passages import Passage
 from labels.problems import Problem
@@ -176,15 +175,7 @@ def _check(passage: Passage, dispute: list[str], decided: Adjudication | None, c
 
 
 def _parse(line: str) -> tuple[Adjudication | None, list[tuple[str, str]]]:
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return None, [("", f"not JSON: {error}")]
-    if not isinstance(data, dict):
-        return None, [("", f"a row is a JSON object, this is {type(data).__name__}")]
-    expected = [field.name for field in fields(Adjudication)]
-    wrong = [(name, "is missing") for name in expected if name not in data]
-    wrong += [(name, f"unknown field (known: {', '.join(expected)})") for name in data if name not in expected]
+    data, wrong = read_object(line, Adjudication)
     wrong += [(name, f"{data[name]!r} is not {what}") for name, what, fits in _SHAPES if name in data and not fits(data[name])]
     return (None, wrong) if wrong else (Adjudication(**data), [])
 

@@ -158,16 +158,25 @@ def _check_order(row: Annotation, seen: dict[tuple[str, str], int]) -> list[tupl
     return []
 
 
-def _parse(line: str) -> tuple[Annotation | None, list[tuple[str, str]]]:
+def read_object(line: str, row: type) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The JSON object of a line and what is wrong with its fields, which are those of the dataclass `row`.
+
+    The object is empty when the line holds none.
+    """
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return None, [("", f"not JSON: {error}")]
+        return {}, [("", f"not JSON: {error}")]
     if not isinstance(data, dict):
-        return None, [("", f"a row is a JSON object, this is {type(data).__name__}")]
-    expected = [field.name for field in fields(Annotation)]
+        return {}, [("", f"a row is a JSON object, this is {type(data).__name__}")]
+    expected = [field.name for field in fields(row)]
     problems = [(name, "is missing") for name in expected if name not in data]
     problems += [(name, f"unknown field (known: {', '.join(expected)})") for name in data if name not in expected]
+    return data, problems
+
+
+def _parse(line: str) -> tuple[Annotation | None, list[tuple[str, str]]]:
+    data, problems = read_object(line, Annotation)
     problems += [(name, f"{data[name]!r} is not {what}") for name, what in _SHAPES if not _fits(data, name, what)]
     return (None, problems) if problems else (Annotation(**data), [])
 

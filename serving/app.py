@@ -4,12 +4,11 @@ uvicorn --factory serving.app:create_app       (or `tagger serve`, which checks 
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,12 +18,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from serving.api import HealthAnswer, ModelAnswer, ProblemOut, TagAnswer, TagOut, TagRequest, TagsAnswer
-from serving.classifier import Classifier, LongPolicy, PassageIn, Result
+from serving.classifier import Classifier, PassageIn
 from serving.keys import KeyRing, KeysError
 from serving.metrics import CountRequests, Metrics
 from serving.problems import MEDIA_TYPE, RequestProblem, on_http_exception, on_request_problem, on_unknown_error
-from serving.scheduler import DeadlineExceededError, JobCancelledError, QueueFullError
+from serving.scheduler import DeadlineExceededError, QueueFullError
 from serving.settings import Settings
+from serving.waiting import score
 from serving.wire import decode_request, encode_result, read_body
 
 log = logging.getLogger("tagger")
@@ -233,49 +233,6 @@ async def tag(request: Request) -> Response:
         "results": [encode_result(name, result) for name, result in zip(ids, results, strict=True)],
     }
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
-
-
-async def score(
-    request: Request, classifier: Classifier, passages: Sequence[PassageIn], long: LongPolicy, deadline: float | None
-) -> list[Result]:
-    """Score without holding a thread while the passages wait; what is left of a job whose caller has gone is dropped.
-
-    Raises DeadlineExceededError, QueueFullError, and what a scoring thread raised.
-    """
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-
-    def tell() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has gone with the server: nobody waits
-            loop.call_soon_threadsafe(ended.set)
-
-    job = classifier.submit(passages, long=long, deadline=deadline, on_done=tell)
-    done, gone = asyncio.ensure_future(ended.wait()), asyncio.ensure_future(_gone(request))
-    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-    try:
-        await asyncio.wait({done, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.is_set() and not gone.done():
-            raise DeadlineExceededError
-        classifier.scheduler.cancel(job)  # of a whole job nothing is left to drop
-        results: list[Result] = job.wait()
-    except JobCancelledError as error:
-        request.app.state.metrics.rejected.labels("caller_gone").inc()
-        raise RequestProblem(400, "the caller has gone") from error  # nobody is left to read it
-    finally:
-        classifier.scheduler.cancel(job)
-        request.app.state.metrics.waited(job)
-        done.cancel()
-        gone.cancel()
-    if deadline is not None and time.monotonic() > deadline:
-        raise DeadlineExceededError
-    request.app.state.metrics.scored(results)
-    return results
-
-
-async def _gone(request: Request) -> None:
-    """Return when the caller has gone; the body has been read, so nothing else can come."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def tags(request: Request) -> TagsAnswer:

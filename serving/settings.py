@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     body_seconds: float = Field(default=30.0, gt=0)
     """Time in which a request's body must have arrived; a slower one is answered 408."""
     max_queue_tokens: int = Field(default=200_000, ge=1)
-    """Work that may wait, in tokens (about four characters each); more is answered 429."""
+    """Work that may wait, in tokens (about four characters each), interactive and bulk each; more is answered 429."""
     canary_seconds: float = Field(default=10.0, gt=0)
     """Pause between two background checks of the canaries."""
 

@@ -40,7 +40,7 @@ class Case:
     rule: str = ""
     """The codebook line that decides."""
     critical: bool = False
-    """Whether a failure keeps a bundle from being served."""
+    """Whether CI fails when it fails and the committed rates say that it passes."""
     expect: dict[str, bool] = field(default_factory=dict)
     changed: str = ""
     """The text after the change."""

@@ -14,7 +14,7 @@ from labels.documents import load_documents
 from labels.passages import split_passages
 from serving.bundle import Decisions
 from serving.classifier import MAX_PASSAGE_CHARS, Classifier, PassageIn, calibrated
-from serving.scheduler import DeadlineExceededError
+from serving.scheduler import DeadlineExceededError, JobCancelledError
 
 TAGS = ["advocacy_call", "sanctions_demand", "victim_support_measure", "historical_case"]
 LONG = "We urge the council to act. " * 100
@@ -162,3 +162,16 @@ def test_any_text_is_answered(classifier: Classifier, text: str) -> None:
     """Whatever the text, there are scores or an error, never neither and never an exception."""
     result = classifier.score_one(PassageIn(text=text), "split")
     assert bool(result.scores) != (result.error is not None)
+
+
+def test_a_dropped_job_stops_within_a_long_passage(classifier: Classifier) -> None:
+    """Between two parts it is asked whether anybody still waits."""
+    asked: list[int] = []
+
+    def dropped() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(JobCancelledError):
+        classifier.score_one(PassageIn(text="word " * 19_000), "split", None, dropped)
+    assert len(asked) == 3

@@ -79,7 +79,9 @@ def test_rejections_are_counted_by_reason(service_settings: Settings) -> None:
     """Deadlines here; full queues and callers who have gone count alike."""
     with TestClient(create_app(service_settings)) as client:
         assert _post(client, {"passages": [{"text": "word " * 300}] * 200, "timeout_ms": 1}).status_code == 504
-        assert _read(client)['tagger_rejected_total{reason="deadline"}'] == 1
+        found = _read(client)
+        assert found['tagger_rejected_total{reason="deadline"}'] == 1
+        assert found["tagger_queue_wait_seconds_count"] == 1  # what was not scored has waited too
 
 
 def test_a_500_is_counted_as_one(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
