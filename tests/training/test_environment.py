@@ -1,4 +1,5 @@
 import fcntl
+import io
 import shutil
 import sys
 import threading
@@ -63,20 +64,21 @@ def test_a_build_that_fails_is_not_taken_for_built(
     assert not (tmp_path / "env" / "built-from").exists()
 
 
-def test_a_second_build_waits_for_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_build_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two `make run` at once: one builds, the other says that it waits and then finds it built."""
     folder = tmp_path / "env"
     done: list[int] = []
+    said = io.StringIO()  # pytest's own capture loses characters when it is read while another thread writes
+    monkeypatch.setattr(sys, "stderr", said)
     with (tmp_path / "env.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         thread = threading.Thread(target=lambda: done.append(main([str(folder), ""])))
         thread.start()
-        said, until = "", time.monotonic() + 10
-        while "waiting for it" not in said and time.monotonic() < until:
-            said += capsys.readouterr().err
+        until = time.monotonic() + 10
+        while "waiting for it" not in said.getvalue() and time.monotonic() < until:
             time.sleep(0.01)
         folder.mkdir()
         (folder / "built-from").write_text(environment._fingerprint(""), encoding="utf-8")
     thread.join()
-    assert f"another run is building {folder}" in said
+    assert f"another run is building {folder}" in said.getvalue()
     assert done == [0]

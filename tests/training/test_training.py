@@ -1,5 +1,6 @@
 """Training end to end on a tiny encoder: fit, export, bundle, evaluation, and what interrupts them."""
 
+import io
 import json
 import shutil
 import signal
@@ -293,9 +294,11 @@ def test_no_authored_passage_is_ever_graded(tiny_corpus: Corpus, tiny_authored: 
         assert AUTHORED in {documents[index] for index in fold.train}
 
 
-def test_a_second_run_waits_for_the_first(state: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_waits_for_the_first(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once: the second says that it waits, and goes on when the first is done."""
     order: list[str] = []
+    said = io.StringIO()  # pytest's own capture loses characters when it is read while another thread writes
+    monkeypatch.setattr(sys, "stderr", said)
 
     def second() -> None:
         with exclusive(state):
@@ -305,13 +308,11 @@ def test_a_second_run_waits_for_the_first(state: Path, capfd: pytest.CaptureFixt
         thread = threading.Thread(target=second)
         thread.start()
         until = time.monotonic() + 10
-        said = ""
-        while "waiting for it" not in said and time.monotonic() < until:
-            said += capfd.readouterr().err
+        while "waiting for it" not in said.getvalue() and time.monotonic() < until:
             time.sleep(0.01)
         order.append("first")
     thread.join()
-    assert "another run is training" in said
+    assert "another run is training" in said.getvalue()
     assert order == ["first", "second"]
 
 
