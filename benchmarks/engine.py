@@ -29,9 +29,10 @@ from benchmarks.results import finish, quick_bundle
 from labels.documents import load_documents
 from labels.passages import split_passages
 from serving.bundle import read_bundle
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
 from serving.encoding import Encoder
 from serving.model_input import model_input
+from serving.results import PassageIn
 from training.base_model import find_base_model
 
 _CUBE = 2048

@@ -28,7 +28,24 @@ class PassageBody(_Strict):
     """Echoed in the answer; default: the passage's index, as a string."""
 
 
-class TagRequest(_Strict):
+class Asked(_Strict):
+    """How passages are scored, and what of it the answer shows: the same for texts, documents and streams."""
+
+    long: Literal["error", "truncate", "split"] = "error"
+    """What to do with a passage that is longer than the model reads."""
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] = Field(default_factory=dict)
+    """Tag -> threshold, in place of the model's own; such a tag is never listed for review."""
+    top_k: int | None = Field(default=None, ge=1)
+    """Show only the scores of the so many most likely tags, highest first; `tags` are not touched."""
+    logits: bool = False
+    """Show what the model gave before calibration."""
+    sentences: bool = False
+    """Show which sentence carries each tag; scores each sentence of a tagged passage too."""
+    timeout_ms: int | None = Field(default=None, ge=1, le=600_000)
+    """Milliseconds after which the answer is no longer wanted (504)."""
+
+
+class TagRequest(Asked):
     """Either `text` (with `context`) or `passages`."""
 
     model_config = ConfigDict(
@@ -44,17 +61,20 @@ class TagRequest(_Strict):
                     ],
                     "long": "split",
                 },
-            ]
+            ],
+            "oneOf": [
+                {"required": ["text"], "properties": {"text": {"type": "string"}, "passages": {"type": "null"}}},
+                {
+                    "required": ["passages"],
+                    "properties": {"passages": {"type": "array"}, "text": {"type": "null"}, "context": {"const": ""}},
+                },
+            ],
         },
     )
 
     text: AnyText | None = None
     context: AnyText = ""
     passages: list[PassageBody] | None = None
-    long: Literal["error", "truncate", "split"] = "error"
-    """What to do with a passage that is longer than the model reads."""
-    timeout_ms: int | None = Field(default=None, ge=1, le=600_000)
-    """Milliseconds after which the answer is no longer wanted (504)."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -65,6 +85,20 @@ class TagRequest(_Strict):
             message = "`context` goes with `text`; a passage has its own"
             raise ValueError(message)
         return self
+
+
+class DocumentRequest(Asked):
+    """A whole document, text or Markdown."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"text": "# Statement\n\nWe urge the Council to act.\n\n- freeze their assets\n"}]},
+    )
+
+    text: AnyText
+    texts: bool = True
+    """Show the text and the context of each passage beside its offsets."""
 
 
 class ErrorOut(BaseModel):
@@ -81,7 +115,16 @@ class PartOut(BaseModel):
     end: int
     tags: list[str]
     scores: dict[str, float]
+    logits: dict[str, float] | None = None
     tokens: int
+
+
+class SentenceOut(BaseModel):
+    """The sentence that carries a tag, with offsets into the passage's text and the score that it has alone."""
+
+    start: int
+    end: int
+    score: float
 
 
 class ResultOut(BaseModel):
@@ -95,8 +138,31 @@ class ResultOut(BaseModel):
     """Tags whose decision is not safe."""
     tokens: int | None = None
     truncated: bool | None = None
+    logits: dict[str, float] | None = None
     parts: list[PartOut] | None = None
+    sentences: dict[str, SentenceOut] | None = None
+    """Tag -> the sentence that carries it."""
     error: ErrorOut | None = None
+
+
+class DocumentResultOut(ResultOut):
+    """One passage of a document; offsets are Unicode code points of the text that was sent."""
+
+    start: int
+    end: int
+    text: str | None = None
+    context: str | None = None
+    """The lead-ins that the passage was read with."""
+
+
+class UsageOut(BaseModel):
+    """What was computed for this answer."""
+
+    passages: int
+    """Scored ones."""
+    tokens: int
+    truncated: int
+    """Passages of which the end was not read."""
 
 
 class ModelRef(BaseModel):
@@ -115,6 +181,7 @@ class TagAnswer(BaseModel):
                 {
                     "model": {"version": "fast-0123456789ab", "sha256": "0123…"},
                     "thresholds": {"advocacy_call": 0.5, "sanctions_demand": 0.5},
+                    "usage": {"passages": 1, "tokens": 13, "truncated": 0},
                     "results": [
                         {
                             "id": "0",
@@ -132,7 +199,24 @@ class TagAnswer(BaseModel):
 
     model: ModelRef
     thresholds: dict[str, float]
+    """Those that decided: the model's, or the request's."""
+    usage: UsageOut
     results: list[ResultOut]
+
+
+class DocumentAnswer(BaseModel):
+    """The passages of a document in their order."""
+
+    model: ModelRef
+    thresholds: dict[str, float]
+    usage: UsageOut
+    segmenter: str
+    """Version of the rules that cut the text into passages."""
+    characters: int
+    """Of the text that was sent, in Unicode code points."""
+    tags: dict[str, int]
+    """Tag -> passages that have it."""
+    results: list[DocumentResultOut]
 
 
 class TagOut(BaseModel):

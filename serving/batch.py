@@ -19,8 +19,9 @@ from typing import Any, TextIO, get_args
 
 from labels.passages import split_passages
 from serving.bundle import BundleError
-from serving.classifier import Classifier, LongPolicy, PassageIn, Result
+from serving.classifier import Classifier
 from serving.progress import Advance, counter
+from serving.results import LongPolicy, Options, PassageIn, Result
 from serving.settings import load_settings
 
 DOCUMENT_SUFFIXES = frozenset({".txt", ".text", ".md", ".markdown"})
@@ -78,7 +79,7 @@ def _score_all(classifier: Classifier, items: Iterator[_Item], long: LongPolicy,
     failed = 0
     while chunk := list(islice(items, _CHUNK)):
         passages = [item.passage for item in chunk if item.passage]
-        results = iter(classifier.score(passages, long=long))
+        results = iter(classifier.score(passages, Options(long=long)))
         for item in chunk:
             row = _row(item, next(results) if item.passage else None, classifier.manifest.name)
             failed += "error" in row

@@ -13,17 +13,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from labels.sentences import sentence_starts
 from serving.bundle import BundleError, Decisions, Manifest, read_bundle
 from serving.encoding import Encoded, Encoder
 from serving.model_input import model_input
+from serving.results import ItemError, Options, Part, PassageIn, Result, Sentence
 from serving.scheduler import DeadlineExceededError, Job, JobCancelledError, Scheduler
 
 CANARY_TOLERANCE = 0.03
@@ -36,52 +37,7 @@ _INTERACTIVE_TOKENS = 4096
 """… unless they are this much work."""
 _CHARS_A_TOKEN = 4
 """English text holds about four characters a token: good enough to bound the work that waits."""
-
-LongPolicy: TypeAlias = Literal["error", "truncate", "split"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassageIn:
-    """A passage to score, with the lead-ins it hangs on, if any."""
-
-    text: str
-    context: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemError:
-    """Why one passage could not be scored."""
-
-    code: Literal["empty", "too_long", "lone_surrogate", "nul_character", "not_finite"]
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A piece of a passage that was too long, scored alone. Offsets into the passage's text."""
-
-    start: int
-    end: int
-    tags: list[str]
-    scores: dict[str, float]
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What the classifier says of one passage; `error` stands in place of all else when it could not be scored."""
-
-    tags: list[str] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
-    """Calibrated probability per tag, in tag order."""
-    logits: list[float] = field(default_factory=list)
-    """In tag order."""
-    review: list[str] = field(default_factory=list)
-    """Tags whose decision is not safe."""
-    tokens: int = 0
-    truncated: bool = False
-    parts: list[Part] | None = None
-    error: ItemError | None = None
+_PLAIN = Options()
 
 
 class Classifier:
@@ -98,10 +54,13 @@ class Classifier:
         self.scheduler = scheduler
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None, capacity: int = sys.maxsize) -> "Classifier":
+    def load(
+        cls, folder: Path, threads: int | None = None, capacity: int = sys.maxsize, hang_seconds: float | None = None
+    ) -> "Classifier":
         """Verify a bundle and load it. Raises BundleError.
 
-        `threads` defaults to the cores of this process; `capacity` bounds the work that waits, in tokens.
+        `threads` defaults to the cores of this process; `capacity` bounds the work that waits, in tokens; after
+        `hang_seconds` a scoring thread that does not come back is given up (None: never).
         """
         manifest = read_bundle(folder)
         onnxruntime.disable_telemetry_events()
@@ -115,7 +74,7 @@ class Classifier:
         except Exception as error:  # both libraries raise bare exceptions of their own
             message = f"{folder}: cannot be loaded: {error}"
             raise BundleError(message) from error
-        classifier = cls(manifest, encoder, session, Scheduler(threads or len(os.sched_getaffinity(0)), capacity))
+        classifier = cls(manifest, encoder, session, Scheduler(threads or len(os.sched_getaffinity(0)), capacity, hang_seconds))
         try:
             classifier.check_canaries()
         except BundleError:
@@ -145,8 +104,8 @@ class Classifier:
     def score(
         self,
         passages: Sequence[PassageIn],
+        options: Options = _PLAIN,
         *,
-        long: LongPolicy = "error",
         deadline: float | None = None,
     ) -> list[Result]:
         """Score passages on all scoring threads, order kept; a passage that cannot be scored has `error`.
@@ -154,7 +113,7 @@ class Classifier:
         `deadline` is a time of `time.monotonic()`, checked before each passage and part, and at the end. Raises
         DeadlineExceededError when it has passed.
         """
-        job = self.submit(passages, long=long, deadline=deadline)
+        job = self.submit(passages, options, deadline=deadline)
         try:
             results: list[Result] = job.wait()
             _check(deadline)
@@ -166,26 +125,28 @@ class Classifier:
     def submit(
         self,
         passages: Sequence[PassageIn],
+        options: Options = _PLAIN,
         *,
-        long: LongPolicy = "error",
+        bulk: bool = False,
         deadline: float | None = None,
         on_done: Callable[[], None] | None = None,
     ) -> Job:
         """Queue passages; `wait` of what is returned gives their results. Raises QueueFullError.
 
-        `on_done` is called from a scoring thread when the job has ended.
+        More than `INTERACTIVE_PASSAGES` passages, or few very long ones, are bulk work in any case; `bulk` says that these few
+        are a piece of some. `on_done` is called from a scoring thread when the job has ended.
         """
-        tokens = sum(map(_work, passages))
+        tokens = sum(map(_work, passages)) * (2 if options.sentences else 1)
         jobs: list[Job] = []
 
         def dropped() -> bool:
             return bool(jobs) and jobs[0].done.is_set()
 
         job = self.scheduler.submit(
-            lambda index: self.score_one(passages[index], long, deadline, dropped),
+            lambda index: self.score_one(passages[index], options, deadline, dropped),
             len(passages),
             tokens,
-            interactive=len(passages) <= INTERACTIVE_PASSAGES and tokens <= _INTERACTIVE_TOKENS,
+            interactive=not bulk and len(passages) <= INTERACTIVE_PASSAGES and tokens <= _INTERACTIVE_TOKENS,
             deadline=deadline,
             on_done=on_done,
         )
@@ -195,7 +156,7 @@ class Classifier:
     def score_one(
         self,
         passage: PassageIn,
-        long: LongPolicy = "error",
+        options: Options = _PLAIN,
         deadline: float | None = None,
         dropped: Callable[[], bool] | None = None,
     ) -> Result:
@@ -207,32 +168,78 @@ class Classifier:
         if not cleaned.text:
             return Result(error=ItemError(code="empty", detail="the passage holds no text once its marks are taken off"))
         encoded = self._encoder.encode(cleaned)
-        if not encoded.truncated or long == "truncate":
-            return self._decide(self._logits(encoded), tokens=len(encoded.ids), truncated=encoded.truncated)
-        if long == "split":
-            return self._score_parts(passage, deadline, dropped)
-        tokens, limit = self._encoder.count(cleaned.text), self._encoder.max_text_tokens
-        detail = f'{tokens} tokens, at most {limit} are allowed; set "long" to "truncate" or "split"'
-        return Result(error=ItemError(code="too_long", detail=detail))
+        if not encoded.truncated or options.long == "truncate":
+            logits, tokens = self._logits(encoded), len(encoded.ids)
+            result = self._decide(logits, options, tokens=tokens, truncated=encoded.truncated)
+        elif options.long == "split":
+            result = self._score_parts(passage, options, deadline, dropped)
+        else:
+            tokens, limit = self._encoder.count(cleaned.text), self._encoder.max_text_tokens
+            detail = f'{tokens} tokens, at most {limit} are allowed; set "long" to "truncate" or "split"'
+            return Result(error=ItemError(code="too_long", detail=detail))
+        if options.sentences and not result.error:
+            return replace(result, sentences=self._carrying(passage, result, deadline, dropped))
+        return result
 
-    def _score_parts(self, passage: PassageIn, deadline: float | None, dropped: Callable[[], bool] | None) -> Result:
+    def _score_parts(
+        self, passage: PassageIn, options: Options, deadline: float | None, dropped: Callable[[], bool] | None
+    ) -> Result:
         parts: list[Part] = []
-        logits: list[list[float]] = []
         for start, end in self._encoder.split(passage.text):
-            _check(deadline)
-            if dropped and dropped():
-                raise JobCancelledError
-            cleaned = model_input(passage.text[start:end], passage.context)
-            if not cleaned.text:
+            result = self._score_span(passage, start, end, options, deadline, dropped)
+            if result is None:
                 continue
-            encoded = self._encoder.encode(cleaned)
-            result = self._decide(self._logits(encoded), tokens=len(encoded.ids), truncated=False)
             if result.error:
                 return result
-            parts.append(Part(start=start, end=end, tags=result.tags, scores=result.scores, tokens=result.tokens))
-            logits.append(result.logits)
-        highest = np.max(np.array(logits), axis=0)
-        return self._decide(highest, tokens=sum(part.tokens for part in parts), truncated=False, parts=parts)
+            piece = Part(
+                start=start, end=end, tags=result.tags, scores=result.scores, logits=result.logits, tokens=result.tokens
+            )
+            parts.append(piece)
+        highest = np.max(np.array([part.logits for part in parts]), axis=0)
+        return self._decide(highest, options, tokens=sum(part.tokens for part in parts), truncated=False, parts=parts)
+
+    def _carrying(
+        self, passage: PassageIn, result: Result, deadline: float | None, dropped: Callable[[], bool] | None
+    ) -> dict[str, Sentence]:
+        """For each tag given the sentence that has the highest score of it when it is read alone, with the context.
+
+        Against the annotators' evidence spans as good as what a passage's score loses without the sentence, and clearer.
+        """
+        if not result.tags:
+            return {}
+        text = passage.text
+        starts = sentence_starts(text)
+        spans = [
+            (start, start + len(text[start:end].rstrip())) for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
+        ]
+        found: dict[str, Sentence] = {}
+        for start, end in spans:
+            alone = self._score_span(passage, start, end, _PLAIN, deadline, dropped)
+            if alone is None or alone.error:
+                continue
+            for tag in result.tags:
+                if tag not in found or alone.scores[tag] > found[tag].score:
+                    found[tag] = Sentence(start=start, end=end, score=alone.scores[tag])
+        return found
+
+    def _score_span(
+        self,
+        passage: PassageIn,
+        start: int,
+        end: int,
+        options: Options,
+        deadline: float | None,
+        dropped: Callable[[], bool] | None,
+    ) -> Result | None:
+        """Score a piece of a passage's text; None when nothing of it is left once its marks are taken off."""
+        _check(deadline)
+        if dropped and dropped():
+            raise JobCancelledError
+        cleaned = model_input(passage.text[start:end], passage.context)
+        if not cleaned.text:
+            return None
+        encoded = self._encoder.encode(cleaned)
+        return self._decide(self._logits(encoded), options, tokens=len(encoded.ids), truncated=encoded.truncated)
 
     def _logits(self, encoded: Encoded) -> NDArray[np.float64]:
         feeds = {
@@ -240,20 +247,30 @@ class Classifier:
             "attention_mask": np.ones((1, len(encoded.ids)), dtype=np.int64),
             "token_type_ids": encoded.types[None, :],
         }
+        self.scheduler.beat()
         [logits] = self._session.run(None, {name: array for name, array in feeds.items() if name in self._inputs})
         return np.asarray(logits[0], dtype=np.float64)
 
-    def _decide(self, logits: NDArray[np.float64], *, tokens: int, truncated: bool, parts: list[Part] | None = None) -> Result:
+    def _decide(
+        self,
+        logits: NDArray[np.float64],
+        options: Options,
+        *,
+        tokens: int,
+        truncated: bool,
+        parts: list[Part] | None = None,
+    ) -> Result:
         if not np.isfinite(logits).all():
             return Result(error=ItemError(code="not_finite", detail="the model gave a score that is not a number"))
-        tags, decisions = self.manifest.tags, self.manifest.decisions
+        tags, decisions, chosen = self.manifest.tags, self.manifest.decisions, options.thresholds
         scores = calibrated(logits, decisions)
-        review = [tag for tag, score, (low, high) in zip(tags, scores, decisions.review, strict=True) if low <= score <= high]
+        limits = [chosen.get(tag, limit) for tag, limit in zip(tags, decisions.thresholds, strict=True)]
+        bands = zip(tags, scores, decisions.review, strict=True)
         return Result(
-            tags=[tag for tag, score, limit in zip(tags, scores, decisions.thresholds, strict=True) if score >= limit],
+            tags=[tag for tag, score, limit in zip(tags, scores, limits, strict=True) if score >= limit],
             scores=dict(zip(tags, scores, strict=True)),
             logits=[float(value) for value in logits],
-            review=review,
+            review=[tag for tag, score, (low, high) in bands if tag not in chosen and low <= score <= high],
             tokens=tokens,
             truncated=truncated,
             parts=parts,

@@ -1,24 +1,25 @@
-"""Counts and times of one serving process, for Prometheus. Numbers and names only: no text of a passage.
+"""Counts and times of the service, for Prometheus. Numbers and names only: no text of a passage.
 
 Every request is counted once when its answer goes out; every passage of a scored request once. So requests by status add
-up to what callers sent, and scored passages and those with an error add up to what they asked for.
+up to what callers sent, and scored passages and those with an error add up to what they asked for. With several replicas,
+`tagger serve` has them share their numbers (prometheus_client's multiprocess mode), so that any of them answers for all.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from serving.bundle import Manifest
-from serving.classifier import Result
+from serving.results import Result
 from serving.scheduler import Job, Scheduler
 
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client learns, when it is imported, that several processes share a folder."""
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SCORES = tuple(round(0.1 * step, 1) for step in range(1, 10))
-_NO_STATUS = "none"
-"""Status of a request whose connection ended before an answer."""
 
 
 class Metrics:
@@ -38,22 +39,24 @@ class Metrics:
         self.scores = Histogram("score", "Calibrated scores.", ["tag"], buckets=_SCORES, **make)
         self.wait = Histogram("queue_wait_seconds", "From a job's arrival to its first passage.", buckets=_SECONDS, **make)
         self.inference = Counter("inference_seconds", "Time of scoring threads in passages.", **make)
-        self.queue = Gauge("queue_tokens", "Work that waits or is being done, in tokens (estimated).", **make)
-        self.ready = Gauge("ready", "1 when the canaries are scored right.", **make)
+        live: Any = {**make, "multiprocess_mode": "livesum"}
+        self._queue = Gauge("queue_tokens", "Work that waits or is being done, in tokens (estimated).", **live)
+        self._ready = Gauge("ready", "Replicas that are ready.", **live)
+        self._hanging = Gauge("hanging_threads", "Scoring threads that were given up and have not come back.", **live)
+        self._model = Gauge("model_info", "Replicas that serve this bundle.", ["version", "sha256", "profile"], **live)
         self._scheduler: Scheduler | None = None
         self._reported = 0.0
-        self._model = Info("model", "The bundle that serves.", **make)
 
     def serves(self, manifest: Manifest, scheduler: Scheduler) -> None:
-        """Name the bundle that serves, and read the queue from its scheduler."""
-        self._model.info({"version": manifest.name, "sha256": manifest.sha256, "profile": manifest.profile})
-        self.queue.set_function(lambda: scheduler.tokens)
+        """Name the bundle that serves, and count what its scheduler does."""
+        self._model.labels(version=manifest.name, sha256=manifest.sha256, profile=manifest.profile).set(1)
         self._scheduler = scheduler
+        scheduler.on_end = self._waited
         for tag in manifest.tags:  # shown from the start, at nought
             self.tags.labels(tag)
             self.scores.labels(tag)
 
-    def waited(self, job: Job) -> None:
+    def _waited(self, job: Job) -> None:
         """Note how long a job waited, whatever became of it; one that was never begun waited until now."""
         self.wait.observe(max(0.0, (job.began or time.monotonic()) - job.arrived))
 
@@ -71,41 +74,20 @@ class Metrics:
             for tag, score in result.scores.items():
                 self.scores.labels(tag).observe(score)
 
-    def text(self) -> bytes:
-        """What Prometheus reads."""
+    def look(self, *, ready: bool) -> None:
+        """Note what changes by itself: the queue, the threads' time, readiness. Once a second, and before each reading."""
+        self._ready.set(ready)
         if self._scheduler:
             seconds = self._scheduler.seconds
             self.inference.inc(seconds - self._reported)
             self._reported = seconds
+            self._queue.set(self._scheduler.tokens)
+            self._hanging.set(self._scheduler.hanging)
+
+    def text(self) -> bytes:
+        """What Prometheus reads; of all replicas when there are several."""
+        if folder := os.environ.get(SHARED_FOLDER):
+            shared = CollectorRegistry()
+            multiprocess.MultiProcessCollector(shared, folder)  # type: ignore[no-untyped-call]  # carries no types
+            return generate_latest(shared)
         return generate_latest(self._registry)
-
-
-class CountRequests:
-    """Middleware: every request is counted with its route and the status of its answer."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """Wrap `app`."""
-        self._app, self._metrics = app, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; note the status."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = _NO_STATUS
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        except Exception:  # the framework answers it outside of this middleware
-            status = "500" if status == _NO_STATUS else status
-            raise
-        finally:
-            # A path that leads nowhere is anybody's invention: as a label it would grow without end.
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, status).inc()

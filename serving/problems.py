@@ -5,8 +5,11 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 
 MEDIA_TYPE = "application/problem+json"
+CLIENT_GONE = 499
+"""Status in logs and metrics of a request whose caller left before the answer (nginx's number; nobody receives it)."""
 
 
 class RequestProblem(Exception):  # noqa: N818 - it becomes a problem document
@@ -29,13 +32,17 @@ def problem_response(
     """The answer that carries a problem document."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _title(status),
         "status": status,
         "detail": detail,
     }
     if errors:
         body["errors"] = errors
     return Response(json.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _title(status: int) -> str:
+    return "Client Closed Request" if status == CLIENT_GONE else HTTPStatus(status).phrase
 
 
 async def on_request_problem(request: Request, error: Exception) -> Response:
@@ -53,6 +60,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         413: "the body is too large",
     }.get(status, HTTPStatus(status).phrase)
     return problem_response(status, detail, headers=getattr(error, "headers", None))
+
+
+async def on_bad_query(request: Request, error: Exception) -> Response:
+    """Exception handler for a query that is not as the document says."""
+    assert isinstance(error, RequestValidationError)
+    errors = [{"pointer": f"/{found['loc'][-1]}", "detail": str(found["msg"])} for found in error.errors()]
+    return problem_response(422, "the query is not as /docs says", errors=errors)
 
 
 async def on_unknown_error(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 A job is as many units as it has passages. A thread takes one unit at a time, so that a long job never holds a thread that a
 short one waits for: interactive jobs come first, but after `PATIENCE` units in a row of theirs a waiting bulk job gets
 one; jobs of one kind take turns. A job whose caller has gone, or whose deadline has passed, is dropped before its
-next unit is computed.
+next unit is computed. A thread that does not come back from a unit is given up: its job fails, another thread takes its place.
 """
 
 import threading
@@ -15,8 +15,11 @@ from typing import Any
 
 PATIENCE = 4
 _SMOOTHING = 0.1
-_START_RATE = 5_000.0
-"""Tokens a second that the threads are taken to score until they have shown their own rate."""
+_START_TOKENS, _START_SECONDS = 50.0, 0.01
+"""What a unit is taken to be until the threads have shown their own rate."""
+_WATCH_SECONDS = 0.1
+_SLOWEST = 20
+"""A unit that has taken so many times the usual is given up, but never before `hang_seconds`."""
 
 
 class QueueFullError(Exception):
@@ -30,6 +33,10 @@ class QueueFullError(Exception):
 
 class DeadlineExceededError(Exception):
     """Raised when a deadline has passed before all was scored."""
+
+
+class HangError(Exception):
+    """Raised when a scoring thread did not come back from a passage."""
 
 
 class JobCancelledError(Exception):
@@ -69,30 +76,52 @@ class Job:
         return self.results
 
 
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A scoring thread and what it is at."""
+
+    job: Job | None = None
+    since: float = 0.0
+    """When it last showed that it lives."""
+    given_up: bool = False
+
+
 class Scheduler:
     """Scoring threads and their queue. Thread-safe."""
 
-    def __init__(self, threads: int, capacity: int) -> None:
+    def __init__(self, threads: int, capacity: int, hang_seconds: float | None = None) -> None:
         """Start the threads; `capacity` is the work in tokens that may wait, of interactive and of bulk jobs each.
 
-        Bulk work never takes the room of an interactive job.
+        Bulk work never takes the room of an interactive job. `hang_seconds`: after which a thread may be given up; None: never.
         """
         self._capacity = capacity
+        self.on_end: Callable[[Job], None] | None = None
+        """Called with each job that has ended, in whatever way."""
         self._condition = threading.Condition()
         self._waiting: dict[bool, deque[Job]] = {True: deque(), False: deque()}
         self._held = {True: 0, False: 0}
         self._seconds = 0.0
         self._streak = 0
         self._closed = False
-        self._unit_tokens, self._unit_seconds = _START_RATE, 1.0
-        self._threads = [threading.Thread(target=self._work, name=f"score_{number}", daemon=True) for number in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._unit_tokens, self._unit_seconds = _START_TOKENS, _START_SECONDS
+        self._hang_seconds = hang_seconds
+        self._current = threading.local()
+        self._workers: dict[_Worker, threading.Thread] = {}
+        self._given_up: list[threading.Thread] = []
+        for _ in range(threads):
+            self._start_worker()
+        if hang_seconds is not None:
+            threading.Thread(target=self._watch, name="score_watch", daemon=True).start()
 
     @property
     def tokens(self) -> int:
         """Work that waits or is being done, in tokens."""
         return sum(self._held.values())
+
+    @property
+    def hanging(self) -> int:
+        """Threads that were given up and have not come back."""
+        return sum(thread.is_alive() for thread in self._given_up)
 
     @property
     def seconds(self) -> float:
@@ -118,7 +147,7 @@ class Scheduler:
                 raise RuntimeError(message)
             held = self._held[interactive]
             if held and held + tokens > self._capacity:
-                rate = len(self._threads) * self._unit_tokens / self._unit_seconds
+                rate = len(self._workers) * self._unit_tokens / self._unit_seconds
                 raise QueueFullError((held + tokens - self._capacity) / rate)
             self._held[interactive] += tokens
             job.held = tokens
@@ -138,28 +167,69 @@ class Scheduler:
         with self._condition:
             self._closed = True
             self._condition.notify_all()
-        for thread in self._threads:
-            thread.join()
+        for worker, thread in list(self._workers.items()):
+            while thread.is_alive() and not worker.given_up:
+                thread.join(_WATCH_SECONDS)
 
-    def _work(self) -> None:
-        while (unit := self._next()) is not None:
+    def beat(self) -> None:
+        """Called by a unit from within: its thread lives, whatever the unit takes as a whole."""
+        worker: _Worker | None = getattr(self._current, "worker", None)
+        if worker:
+            worker.since = time.monotonic()
+
+    def _start_worker(self) -> None:
+        worker = _Worker()
+        thread = threading.Thread(target=self._work, args=(worker,), name=f"score_{len(self._given_up)}", daemon=True)
+        self._workers[worker] = thread
+        thread.start()
+
+    def _work(self, worker: _Worker) -> None:
+        self._current.worker = worker
+        while (unit := self._next(worker)) is not None:
             job, index = unit
             if job.deadline is not None and time.monotonic() >= job.deadline:
                 self._fail(job, DeadlineExceededError())
                 continue
             began = time.monotonic()
             try:
-                job.results[index] = job.run(index)
+                found = job.run(index)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it fails this job and no other
                 with self._condition:
                     self._seconds += time.monotonic() - began
                 self._fail(job, error)
                 continue
-            self._finish_unit(job, time.monotonic() - began)
+            if not worker.given_up:  # else the job has failed, and another thread is in this one's place
+                job.results[index] = found
+                self._finish_unit(job, time.monotonic() - began)
 
-    def _next(self) -> tuple[Job, int] | None:
-        """The next unit, or None when the scheduler is closed and empty."""
+    def _watch(self) -> None:
+        """Give up threads that do not come back. Time in which this thread itself did not run counts for nobody."""
+        before = time.monotonic()
+        while not self._closed:
+            time.sleep(_WATCH_SECONDS)
+            now = time.monotonic()
+            stalled = max(0.0, now - before - 2 * _WATCH_SECONDS)
+            before = now
+            lost: list[Job] = []
+            with self._condition:
+                limit = max(self._hang_seconds or 0.0, _SLOWEST * self._unit_seconds)
+                for worker in list(self._workers):
+                    worker.since += stalled
+                    if worker.job and now - worker.since > limit:
+                        worker.given_up = True
+                        lost.append(worker.job)
+                        self._given_up = [thread for thread in self._given_up if thread.is_alive()]
+                        self._given_up.append(self._workers.pop(worker))
+                        self._start_worker()
+            for job in lost:
+                self._fail(job, HangError(f"a scoring thread did not come back within {limit:.1f} s"))
+
+    def _next(self, worker: _Worker) -> tuple[Job, int] | None:
+        """The next unit, or None when the scheduler is closed and empty, or the thread was given up."""
         with self._condition:
+            worker.job = None
+            if worker.given_up:
+                return None
             while not (self._waiting[True] or self._waiting[False]):
                 if self._closed:
                     return None
@@ -173,6 +243,7 @@ class Scheduler:
             job.began = job.began or time.monotonic()
             if job.started < job.size:
                 queue.append(job)  # to the end: jobs of one kind take turns
+            worker.job, worker.since = job, time.monotonic()
             return job, index
 
     def _finish_unit(self, job: Job, seconds: float) -> None:
@@ -202,5 +273,7 @@ class Scheduler:
             job.error = error
             self._held[job.interactive] -= job.held
             job.done.set()
+        if self.on_end:
+            self.on_end(job)
         if job.on_done:
             job.on_done()

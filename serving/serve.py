@@ -12,13 +12,16 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from serving.app import create_app
 from serving.bundle import BundleError
-from serving.classifier import Classifier
 from serving.keys import KeysError, read_keys
+from serving.logs import LOG_CONFIG
+from serving.replicas import serve_replicas
+from serving.service import load_classifier
 from serving.settings import load_settings
 
 _EXAMPLE = {
@@ -37,6 +40,9 @@ def main(arguments: list[str]) -> int:
         "--host", default="127.0.0.1", help="address to bind; off loopback it needs keys (default: %(default)s)"
     )
     parser.add_argument("--port", type=int, default=8000, help="port to bind (default: %(default)s)")
+    parser.add_argument(
+        "--replicas", type=_positive, default=1, help="processes that share the port; each loads the bundle (default: 1)"
+    )
     parser.add_argument("--bundle", type=Path, default=settings.champion, help="folder of the bundle (default: %(default)s)")
     options = parser.parse_args(arguments)
     settings = settings.model_copy(update={"bundle": options.bundle})
@@ -50,18 +56,33 @@ def main(arguments: list[str]) -> int:
             )
             return 1
         listener = _listen(options.host, options.port)
-        classifier = Classifier.load(settings.champion, settings.threads, settings.max_queue_tokens)
+        classifier = load_classifier(settings)
     except (BundleError, KeysError, _PortError) as error:
         print(f"tagger serve: {error}", file=sys.stderr)
         return 1
-    app = create_app(settings, classifier)
-    app.state.keys_required = keyed
-    server = uvicorn.Server(uvicorn.Config(app, log_level="info", timeout_graceful_shutdown=10))
     host = f"[{options.host}]" if ":" in options.host else options.host
     base = f"http://{host}:{listener.getsockname()[1]}"
     threading.Thread(target=_show_example, args=(base, keyed), daemon=True).start()
-    server.run(sockets=[listener])
+    config: dict[str, Any] = {
+        "log_config": LOG_CONFIG,
+        "access_log": False,  # the service writes its own, without queries
+        "server_header": False,
+        "timeout_graceful_shutdown": settings.finish_seconds,
+    }
+    if options.replicas > 1:
+        classifier.close()  # it was loaded to see that the bundle is good
+        serve_replicas(settings, listener, options.replicas, config)
+    else:
+        uvicorn.Server(uvicorn.Config(create_app(settings, classifier), **config)).run(sockets=[listener])
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        message = f"{text!r} is no number from 1"
+        raise argparse.ArgumentTypeError(message)
+    return number
 
 
 class _PortError(Exception):

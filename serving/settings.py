@@ -32,12 +32,20 @@ class Settings(BaseSettings):
     """Scoring threads; default: the cores of this process."""
     max_passages: int = Field(default=1000, ge=1)
     """Passages in one request."""
+    max_document_passages: int = Field(default=10_000, ge=1)
+    """Passages of one document over HTTP."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
-    """Bytes of a request's body, counted as they arrive."""
+    """Bytes of a request's body, counted as they arrive; of a stream, bytes of one line."""
     body_seconds: float = Field(default=30.0, gt=0)
-    """Time in which a request's body must have arrived; a slower one is answered 408."""
+    """Time in which a request's body must have arrived; a slower one is answered 408. Of a stream, time between two bytes."""
     max_queue_tokens: int = Field(default=200_000, ge=1)
     """Work that may wait, in tokens (about four characters each), interactive and bulk each; more is answered 429."""
+    hang_seconds: float = Field(default=0.8, gt=0)
+    """After which a scoring thread that does not come back from a pass of the model may be given up, and its request failed."""
+    drain_seconds: float = Field(default=1.0, ge=0)
+    """Between SIGTERM and closing the port: not ready any more, still answering, so that a load balancer turns away first."""
+    finish_seconds: int = Field(default=30, ge=1)
+    """What accepted requests may still take once the port is closed."""
     canary_seconds: float = Field(default=10.0, gt=0)
     """Pause between two background checks of the canaries."""
 

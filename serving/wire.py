@@ -2,21 +2,26 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from serving.api import TagRequest
-from serving.classifier import Result
-from serving.problems import RequestProblem
+from serving.api import Asked
+from serving.bundle import Manifest
+from serving.problems import CLIENT_GONE, RequestProblem
+from serving.results import Options, Part, Result
+
+JSON = "application/json"
+Body = TypeVar("Body", bound=BaseModel)
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     """The body, its bytes counted as they arrive: a chunked body has no length to trust, and a stated one may lie.
 
-    Raises RequestProblem: 413 over `limit` bytes, 408 after `seconds`, 400 when the client leaves before the end.
+    Raises RequestProblem: 413 over `limit` bytes, 408 after `seconds`, 499 when the client leaves before the end.
     """
     body = bytearray()
     detail = f"the body has more than {limit} bytes"
@@ -30,32 +35,116 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
                     raise RequestProblem(413, detail)
     except TimeoutError as error:
         raise RequestProblem(408, f"the body did not arrive within {seconds:g} s", headers={"Connection": "close"}) from error
-    except ClientDisconnect as error:  # nobody is left to answer
-        raise RequestProblem(400, "the body ended early") from error
+    except ClientDisconnect as error:
+        raise caller_gone() from error
     return bytes(body)
 
 
-def decode_request(request: Request, body: bytes, max_passages: int) -> TagRequest:
-    """The request that a body holds. Raises RequestProblem: 415, 400 or 422."""
-    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise RequestProblem(415, f"the body is {content_type!r}, send application/json")
+def caller_gone() -> RequestProblem:
+    """What a request ends with when nobody is left to read the answer; the status is for logs and metrics."""
+    return RequestProblem(CLIENT_GONE, "the caller has gone")
+
+
+def media_type(request: Request) -> str:
+    """The type of a request's body, without its parameters; JSON when none is named."""
+    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+
+
+def decode(body: bytes, model: type[Body]) -> Body:
+    """The request that a JSON body holds. Raises RequestProblem: 400 or 422."""
     try:
-        data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise RequestProblem(400, f"the body is not JSON: {_reason(error)}") from error
+        data = read_json(body)
+    except ValueError as error:
+        raise RequestProblem(400, f"the body is not JSON: {error}") from error
     try:
-        wanted = TagRequest.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        errors = [
-            {"pointer": "".join(map(_step, found["loc"])), "detail": found["msg"]}
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestProblem(422, "the request is not as /docs says", errors=_mistakes(error)) from error
+
+
+def read_json(body: bytes) -> Any:
+    """Strict JSON. Raises ValueError with one clear line."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(_reason(error)) from error
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Where and what, in one line."""
+    found = _mistakes(error)[0]
+    return f"{found['pointer']}: {found['detail']}"
+
+
+def options_of(asked: Asked, manifest: Manifest) -> Options:
+    """How to score and decide. Raises RequestProblem for a threshold of a tag that the model does not know."""
+    unknown = [tag for tag in asked.thresholds if tag not in manifest.tags]
+    if unknown:
+        allowed = ", ".join(manifest.tags)
+        errors = [{"pointer": f"/thresholds{_step(tag)}", "detail": f"no tag of this model ({allowed})"} for tag in unknown]
+        raise RequestProblem(422, f"unknown tags: {', '.join(map(repr, unknown))}; known: {allowed}", errors=errors)
+    return Options(long=asked.long, thresholds=dict(asked.thresholds), sentences=asked.sentences)
+
+
+def encode_head(manifest: Manifest, options: Options) -> dict[str, Any]:
+    """The part of an answer that says who answered, and by which thresholds."""
+    thresholds = dict(zip(manifest.tags, manifest.decisions.thresholds, strict=True))
+    return {
+        "model": {"version": manifest.name, "sha256": manifest.sha256},
+        "thresholds": {**thresholds, **options.thresholds},
+    }
+
+
+def encode_usage(results: Sequence[Result]) -> dict[str, int]:
+    """What was computed."""
+    scored = [result for result in results if not result.error]
+    return {
+        "passages": len(scored),
+        "tokens": sum(result.tokens for result in scored),
+        "truncated": sum(result.truncated for result in scored),
+    }
+
+
+def encode_result(name: str, result: Result, asked: Asked) -> dict[str, Any]:
+    """One result as the answer holds it."""
+    if result.error:
+        return {"id": name, "error": {"code": result.error.code, "detail": result.error.detail}}
+    encoded: dict[str, Any] = {
+        "id": name,
+        "tags": result.tags,
+        **_shown_scores(result, asked),
+        "review": result.review,
+        "tokens": result.tokens,
+        "truncated": result.truncated,
+    }
+    if result.parts is not None:
+        encoded["parts"] = [
+            {"start": part.start, "end": part.end, "tags": part.tags, **_shown_scores(part, asked), "tokens": part.tokens}
+            for part in result.parts
         ]
-        raise RequestProblem(422, "the request is not as /docs says", errors=errors) from error
-    if wanted.passages is not None and len(wanted.passages) > max_passages:
-        detail = f"{len(wanted.passages)} passages, at most {max_passages} are allowed"
-        raise RequestProblem(422, detail, errors=[{"pointer": "/passages", "detail": detail}])
-    return wanted
+    if result.sentences is not None:
+        encoded["sentences"] = {
+            tag: {"start": found.start, "end": found.end, "score": found.score} for tag, found in result.sentences.items()
+        }
+    return encoded
+
+
+def _shown_scores(scored: Result | Part, asked: Asked) -> dict[str, Any]:
+    scores = scored.scores
+    if asked.top_k is not None:
+        scores = dict(sorted(scores.items(), key=lambda entry: -entry[1])[: asked.top_k])
+    shown: dict[str, Any] = {"scores": scores}
+    if asked.logits:
+        logits = dict(zip(scored.scores, scored.logits, strict=True))
+        shown["logits"] = {tag: logits[tag] for tag in scores}
+    return shown
+
+
+def _mistakes(error: ValidationError) -> list[dict[str, str]]:
+    return [
+        {"pointer": "".join(map(_step, found["loc"])), "detail": found["msg"]}
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
 
 
 def _step(part: int | str) -> str:
@@ -74,23 +163,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"byte {error.start} is not UTF-8"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def encode_result(name: str, result: Result) -> dict[str, Any]:
-    """One result as the answer holds it."""
-    if result.error:
-        return {"id": name, "error": {"code": result.error.code, "detail": result.error.detail}}
-    encoded: dict[str, Any] = {
-        "id": name,
-        "tags": result.tags,
-        "scores": result.scores,
-        "review": result.review,
-        "tokens": result.tokens,
-        "truncated": result.truncated,
-    }
-    if result.parts is not None:
-        encoded["parts"] = [
-            {"start": part.start, "end": part.end, "tags": part.tags, "scores": part.scores, "tokens": part.tokens}
-            for part in result.parts
-        ]
-    return encoded

@@ -4,10 +4,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
@@ -56,7 +60,31 @@ def classifier(quick_bundle: Path) -> Iterator[Classifier]:
 @pytest.fixture
 def service_settings(quick_bundle: Path, tmp_path: Path) -> Settings:
     """Settings of a service on the quick bundle with a state folder of its own."""
-    return Settings(state=tmp_path, bundle=quick_bundle, threads=2, canary_seconds=0.05)
+    return Settings(state=tmp_path, bundle=quick_bundle, threads=2, canary_seconds=0.05, hang_seconds=60, drain_seconds=0)
+
+
+@pytest.fixture(scope="session")
+def running() -> "Running":
+    """Starts real servers in threads: `with` it one gets the address."""
+    return _running
+
+
+Running = Callable[[Settings], AbstractContextManager[str]]
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.bundle import BundleError
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
+from serving.results import PassageIn
 from serving.settings import load_settings
 from training.readme import README, write_block
 from training.recipe import SHIPPING

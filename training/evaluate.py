@@ -24,7 +24,8 @@ from labels.annotations import text_sha256
 from labels.authored import AuthoredPassage, load_authored
 from labels.corpus import Corpus, load_corpus
 from labels.problems import CorpusError
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
+from serving.results import Options, PassageIn
 from serving.settings import load_settings
 from training.assessment import Assessed, assess, decide_out_of_document, untaught
 from training.base_model import BaseModel, BaseModelError, find_base_model
@@ -158,7 +159,9 @@ def out_of_fold_logits(
         classifier = Classifier.load(bundle)
         try:
             rows = [corpus.gold[index] for index in fold.held_out]
-            results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], long="truncate")
+            results = classifier.score(
+                [PassageIn(text=row.text, context=row.context) for row in rows], Options(long="truncate")
+            )
         finally:
             classifier.close()
         for index, result in zip(fold.held_out, results, strict=True):

@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 from labels.codebook import Codebook
 from labels.passages import SEGMENTER
 from serving.bundle import FILES, FORMAT, BundleError, Canary, Decisions, Manifest, read_bundle, write_bundle
-from serving.classifier import Classifier, PassageIn, calibrated
+from serving.classifier import Classifier, calibrated
 from serving.encoding import Encoder
 from serving.model_input import INPUT_VERSION
+from serving.results import Options, PassageIn
 from training.base_model import BaseModel, find_base_model
 from training.card import model_card
 from training.dataset import Example, dataset_sha256, encode_dataset, positives, softened
@@ -125,7 +126,7 @@ def _teacher_scores(fits: Path, dataset: Dataset, codebook: Codebook, held_out: 
     classifier = Classifier.load(bundle)
     try:
         passages = [PassageIn(text=row["text"], context=row["context"]) for row in dataset]
-        results = classifier.score(passages, long="truncate")
+        results = classifier.score(passages, Options(long="truncate"))
     finally:
         classifier.close()
     return sigmoid(np.array([result.logits for result in results]))

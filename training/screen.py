@@ -19,7 +19,8 @@ import numpy as np
 from labels.authored import load_authored
 from labels.corpus import load_corpus
 from labels.problems import CorpusError
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
+from serving.results import Options, PassageIn
 from serving.settings import load_settings
 from training.base_model import BaseModelError, find_base_model
 from training.dataset import build_dataset, dataset_sha256
@@ -79,7 +80,7 @@ def screen(recipe: Recipe, state: Path, share: float) -> dict[str, Any]:
     rows = [row for row in corpus.gold if row.document in HELD_OUT]
     classifier = Classifier.load(bundle)
     try:
-        results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], long="truncate")
+        results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], Options(long="truncate"))
     finally:
         classifier.close()
     names = corpus.codebook.names

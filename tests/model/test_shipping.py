@@ -9,7 +9,8 @@ import pytest
 
 from labels.corpus import load_corpus
 from serving.bundle import read_bundle
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
+from serving.results import PassageIn
 from tests.conftest import ROOT, TAGGER
 from training.behaviour import ask, load_cases, summary
 from training.recipe import SHIPPING

@@ -14,12 +14,13 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from serving import app as app_module
+from serving import service as service_module
 from serving.app import create_app
 from serving.bundle import BundleError
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
 from serving.encoding import Encoded
 from serving.keys import create_key, revoke_key
+from serving.results import PassageIn
 from serving.settings import Settings
 
 DEMAND = "We urge the Council to impose an arms embargo on the junta."
@@ -261,13 +262,19 @@ def test_marks_without_end_hold_up_nobody(client: TestClient) -> None:
 
 
 def test_openapi_describes_every_answer(client: TestClient) -> None:
-    """Body, answers and problems are in the document, with examples, and every reference leads somewhere."""
+    """Bodies, answers and problems are in the document, with examples, and every reference leads somewhere."""
     schema = client.get("/openapi.json").json()
-    assert {"/v1/tag", "/v1/tags", "/v1/model", "/health/live", "/health/ready", "/metrics"} == set(schema["paths"])
+    posts = {"/v1/tag", "/v1/documents", "/v1/tag/stream"}
+    assert {*posts, "/v1/tags", "/v1/model", "/health/live", "/health/ready", "/metrics"} == set(schema["paths"])
     tag = schema["paths"]["/v1/tag"]["post"]
-    assert {"200", "400", "401", "403", "408", "413", "415", "422", "429", "504"} == set(tag["responses"])
-    assert schema["components"]["schemas"]["TagRequest"]["examples"]
-    assert schema["components"]["schemas"]["TagAnswer"]["examples"]
+    assert {"200", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503", "504"} == set(tag["responses"])
+    for path in posts:
+        operation = schema["paths"][path]["post"]
+        assert operation["requestBody"]["content"]
+        problems = [answer for status, answer in operation["responses"].items() if status != "200"]
+        assert all(answer["content"][PROBLEM]["example"]["detail"] for answer in problems)
+    for model in ("TagRequest", "DocumentRequest", "TagAnswer"):
+        assert schema["components"]["schemas"][model]["examples"]
     names = {part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]}
     assert names <= set(schema["components"]["schemas"])
 
@@ -297,7 +304,7 @@ def test_a_body_that_does_not_come_is_408(served: int) -> None:
 
 def test_a_check_that_never_ends_is_not_ready(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readiness ages: when the canaries have not been scored for some checks, the engine hangs."""
-    monkeypatch.setattr(app_module, "_CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(service_module, "CHECK_SECONDS", 0.2)
     with TestClient(create_app(service_settings)) as client:
         assert client.get("/health/ready").status_code == 200
         gate, _ = _hold_engine(monkeypatch)
@@ -333,7 +340,7 @@ def test_a_full_queue_is_429_and_the_accepted_are_answered(service_settings: Set
         gate, _ = _hold_engine(monkeypatch)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(post, client, {"text": "word " * 150})
-            scheduler = client.app.state.classifier.scheduler  # type: ignore[attr-defined]
+            scheduler = client.app.state.service.classifier.scheduler  # type: ignore[attr-defined]
             while not scheduler.tokens:
                 time.sleep(0.01)
             refused = post(client, {"text": "word " * 150})
@@ -371,7 +378,7 @@ def test_the_work_of_a_caller_who_has_gone_is_dropped(service_settings: Settings
     with socket.create_connection(("127.0.0.1", port)) as caller:
         head = f"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         caller.sendall(head.encode() + body)
-        scheduler = app.state.classifier.scheduler
+        scheduler = app.state.service.classifier.scheduler
         while not scheduler.tokens:
             time.sleep(0.01)
     deadline = time.monotonic() + 10
@@ -382,3 +389,81 @@ def test_the_work_of_a_caller_who_has_gone_is_dropped(service_settings: Settings
     server.should_exit = True
     thread.join(20)
     assert len(computed) <= 2  # those that were being computed
+
+
+def test_an_engine_that_hangs_fails_its_request_and_turns_not_ready(
+    service_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 within moments, the next request is answered; with too many hanging threads /health/ready is 503, then ok again."""
+    settings = service_settings.model_copy(update={"hang_seconds": 0.3, "canary_seconds": 60.0, "threads": 1})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        assert post(client, {"text": "fine"}).status_code == 200
+        for round_ in range(service_module.MOST_HANGING + 1):
+            assert client.get("/health/ready").status_code == 200, round_
+            with monkeypatch.context() as patched:
+                _gate, _ = _hold_engine(patched)
+                answer = post(client, {"text": "hang"})
+            assert answer.status_code == 500
+            assert "was given up" in answer.json()["detail"]
+            assert post(client, {"text": "fine"}).status_code == 200
+        answer = client.get("/health/ready")
+        assert (answer.status_code, "4 scoring threads hang" in answer.json()["detail"]) == (503, True)
+        metrics = client.get("/metrics").text
+        assert "tagger_hanging_threads 4.0" in metrics
+        assert 'tagger_rejected_total{reason="hang"} 4.0' in metrics
+
+
+def test_an_engine_that_raises_fails_its_request_alone(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 without a word of what it was; the threads go on."""
+    settings = service_settings.model_copy(update={"canary_seconds": 60.0})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        with monkeypatch.context() as patched:
+
+            def broken(self: Classifier, encoded: Encoded) -> np.ndarray:
+                message = "secret"
+                raise RuntimeError(message)
+
+            patched.setattr(Classifier, "_logits", broken)
+            answers = [post(client, {"passages": [{"text": "a"}] * 20}) for _ in range(3)]
+        assert {answer.status_code for answer in answers} == {500}
+        assert not any("secret" in answer.text for answer in answers)
+        assert post(client, {"passages": [{"text": "a"}] * 20}).status_code == 200
+
+
+def test_options_of_a_request(client: TestClient) -> None:
+    """Thresholds are echoed, top_k shows the highest scores first and leaves tags alone, logits come when asked."""
+    plain = post(client, {"text": DEMAND}).json()["results"][0]
+    body = {"text": DEMAND, "top_k": 2, "logits": True, "thresholds": {"historical_case": 0, "advocacy_call": 1}}
+    answer = post(client, body).json()
+    [found] = answer["results"]
+    assert (answer["thresholds"]["historical_case"], answer["thresholds"]["advocacy_call"]) == (0, 1)
+    assert list(found["scores"].items()) == sorted(plain["scores"].items(), key=lambda entry: -entry[1])[:2]
+    assert list(found["logits"]) == list(found["scores"])
+    assert "historical_case" in found["tags"]
+    assert "advocacy_call" not in found["tags"]
+    assert answer["usage"] == {"passages": 1, "tokens": found["tokens"], "truncated": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "pointer"),
+    [
+        ({"thresholds": {"advocacy": 0.5}}, "/thresholds/advocacy"),
+        ({"thresholds": {"advocacy_call": 1.5}}, "/thresholds/advocacy_call"),
+        ({"thresholds": {"advocacy_call": "high"}}, "/thresholds/advocacy_call"),
+        ({"top_k": 0}, "/top_k"),
+        ({"sentences": "yes"}, "/sentences"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(client: TestClient, options: Any, pointer: str) -> None:
+    """With a pointer to the field."""
+    answer = post(client, {"text": "a", **options})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_the_time_is_told(client: TestClient) -> None:
+    """Server-Timing holds the wait, the scoring and the whole, in milliseconds."""
+    timing = post(client, {"text": "a"}).headers["server-timing"]
+    parts = dict(part.split(";dur=") for part in timing.split(", "))
+    assert list(parts) == ["queue", "score", "total"]
+    assert 0 < float(parts["score"]) <= float(parts["total"])

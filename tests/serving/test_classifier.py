@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from labels.documents import load_documents
 from labels.passages import split_passages
 from serving.bundle import Decisions
-from serving.classifier import MAX_PASSAGE_CHARS, Classifier, PassageIn, calibrated
+from serving.classifier import MAX_PASSAGE_CHARS, Classifier, calibrated
+from serving.results import Options, PassageIn
 from serving.scheduler import DeadlineExceededError, JobCancelledError
 
 TAGS = ["advocacy_call", "sanctions_demand", "victim_support_measure", "historical_case"]
@@ -91,7 +92,7 @@ def test_a_bad_context_is_an_error_too(classifier: Classifier) -> None:
 
 def test_truncate_scores_the_beginning(classifier: Classifier) -> None:
     """The cut is told."""
-    result = classifier.score_one(PassageIn(text=LONG), "truncate")
+    result = classifier.score_one(PassageIn(text=LONG), Options(long="truncate"))
     assert result.truncated
     assert result.tokens == 384
 
@@ -99,7 +100,7 @@ def test_truncate_scores_the_beginning(classifier: Classifier) -> None:
 def test_split_scores_every_piece_and_takes_the_maximum(classifier: Classifier) -> None:
     """Pieces carry offsets into the text; the passage's logit is the highest of a piece."""
     text = LONG + "In 1963 a coup toppled the president after months of protest."
-    result = classifier.score_one(PassageIn(text=text), "split")
+    result = classifier.score_one(PassageIn(text=text), Options(long="split"))
     assert result.parts is not None
     assert len(result.parts) > 1
     assert text == "".join(text[part.start : part.end] + " " for part in result.parts).rstrip()
@@ -109,7 +110,7 @@ def test_split_scores_every_piece_and_takes_the_maximum(classifier: Classifier) 
 
 def test_split_of_a_short_passage_has_no_parts(classifier: Classifier) -> None:
     """What fits is scored whole, whatever is asked for."""
-    assert classifier.score_one(PassageIn(text="short"), "split").parts is None
+    assert classifier.score_one(PassageIn(text="short"), Options(long="split")).parts is None
 
 
 def test_a_past_deadline_is_told_before_anything_is_computed(classifier: Classifier) -> None:
@@ -122,13 +123,13 @@ def test_the_deadline_holds_within_a_long_passage(classifier: Classifier) -> Non
     """A passage of a hundred parts stops at the part at which its time is over."""
     started = time.monotonic()
     with pytest.raises(DeadlineExceededError):
-        classifier.score([PassageIn(text="word " * 19_000)], long="split", deadline=time.monotonic() + 0.2)
+        classifier.score([PassageIn(text="word " * 19_000)], Options(long="split"), deadline=time.monotonic() + 0.2)
     assert time.monotonic() - started < 60
 
 
 def test_a_score_that_is_no_number_is_an_item_error(classifier: Classifier) -> None:
     """A broken model's NaN reaches nobody as a score."""
-    result = classifier._decide(np.array([0.0, np.nan, 0.0, 0.0]), tokens=1, truncated=False)
+    result = classifier._decide(np.array([0.0, np.nan, 0.0, 0.0]), Options(), tokens=1, truncated=False)
     assert result.error is not None
     assert result.error.code == "not_finite"
 
@@ -160,7 +161,7 @@ def test_calibration_is_temperature_and_offset() -> None:
 @given(st.text(max_size=2000))
 def test_any_text_is_answered(classifier: Classifier, text: str) -> None:
     """Whatever the text, there are scores or an error, never neither and never an exception."""
-    result = classifier.score_one(PassageIn(text=text), "split")
+    result = classifier.score_one(PassageIn(text=text), Options(long="split"))
     assert bool(result.scores) != (result.error is not None)
 
 
@@ -173,5 +174,43 @@ def test_a_dropped_job_stops_within_a_long_passage(classifier: Classifier) -> No
         return len(asked) == 3
 
     with pytest.raises(JobCancelledError):
-        classifier.score_one(PassageIn(text="word " * 19_000), "split", None, dropped)
+        classifier.score_one(PassageIn(text="word " * 19_000), Options(long="split"), None, dropped)
     assert len(asked) == 3
+
+
+def test_thresholds_of_the_caller_decide(classifier: Classifier) -> None:
+    """At nought every tag is given, at one none; such a tag is never listed for review, whatever its score."""
+    tags = classifier.manifest.tags
+    passage = PassageIn(text="We urge the Council to act. It rained.")
+    every = classifier.score_one(passage, Options(thresholds=dict.fromkeys(tags, 0.0)))
+    none = classifier.score_one(passage, Options(thresholds=dict.fromkeys(tags, 1.0)))
+    assert (every.tags, every.review, none.tags, none.review) == (tags, [], [], [])
+    assert every.scores == classifier.score_one(passage).scores
+    one = classifier.score_one(passage, Options(thresholds={tags[0]: 0.0}))
+    assert set(one.tags) == {*classifier.score_one(passage).tags, tags[0]}
+
+
+def test_the_sentence_that_carries_a_tag(classifier: Classifier) -> None:
+    """Offsets slice back; the sentence is the one with the highest score when it is read alone, with the context."""
+    demand = "We urge the Council to freeze their assets."
+    text = f"  It rained on Tuesday. {demand} The hall was cold. "
+    tags = classifier.manifest.tags
+    options = Options(sentences=True, thresholds=dict.fromkeys(tags, 0.0))
+    found = classifier.score_one(PassageIn(text=text, context="The meeting:"), options).sentences
+    assert found
+    assert list(found) == tags
+    assert text[found["advocacy_call"].start : found["advocacy_call"].end] == demand
+    alone = classifier.score_one(PassageIn(text=demand, context="The meeting:"))
+    assert found["advocacy_call"].score == alone.scores["advocacy_call"]
+
+
+def test_sentences_only_of_tags_that_are_given_and_only_when_asked(classifier: Classifier) -> None:
+    """No tag, no sentence; a long passage that is split has them too; a passage with an error has none."""
+    none = Options(sentences=True, thresholds=dict.fromkeys(classifier.manifest.tags, 1.0))
+    assert classifier.score_one(PassageIn(text="A. B."), none).sentences == {}
+    assert classifier.score_one(PassageIn(text="A. B.")).sentences is None
+    split = Options(long="split", sentences=True, thresholds={"advocacy_call": 0.0})
+    found = classifier.score_one(PassageIn(text="It rained. " * 400), split)
+    assert found.parts
+    assert found.sentences
+    assert classifier.score_one(PassageIn(text=""), none).sentences is None

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from serving.scheduler import PATIENCE, DeadlineExceededError, Job, JobCancelledError, QueueFullError, Scheduler
+from serving.scheduler import (
+    PATIENCE,
+    DeadlineExceededError,
+    HangError,
+    Job,
+    JobCancelledError,
+    QueueFullError,
+    Scheduler,
+)
 
 
 class Bench:
@@ -172,3 +180,48 @@ def test_room_comes_back_unit_by_unit(bench: Bench) -> None:
         broken.wait()
     assert bench.scheduler.tokens == 0
     assert bench.scheduler.seconds >= 0.05
+
+
+def test_a_thread_that_hangs_is_replaced() -> None:
+    """Its job alone fails, within a second; the next is scored by another thread; what comes back late is thrown away."""
+    scheduler = Scheduler(1, 10**9, hang_seconds=0.3)
+    gate = threading.Event()
+    began = time.monotonic()
+    hung = scheduler.submit(lambda _: gate.wait(20), 1, 1, interactive=True)
+    after = scheduler.submit(lambda index: index, 1, 1, interactive=True)
+    with pytest.raises(HangError, match="did not come back within"):
+        hung.wait()
+    assert time.monotonic() - began < 5
+    assert after.wait() == [0]
+    assert (scheduler.hanging, scheduler.tokens) == (1, 0)
+    gate.set()
+    until = time.monotonic() + 5
+    while scheduler.hanging and time.monotonic() < until:
+        time.sleep(0.01)
+    assert scheduler.hanging == 0
+    assert hung.results == [None]
+    assert scheduler.submit(lambda index: index, 1, 1, interactive=True).wait() == [0]
+    scheduler.close()
+
+
+def test_a_long_unit_that_shows_life_is_left_alone() -> None:
+    """A passage of many parts beats with each; only silence is a hang."""
+    scheduler = Scheduler(1, 10**9, hang_seconds=0.4)
+
+    def slow(_index: int) -> str:
+        for _ in range(10):
+            time.sleep(0.1)
+            scheduler.beat()
+        return "done"
+
+    assert scheduler.submit(slow, 1, 1, interactive=True).wait() == ["done"]
+    assert scheduler.hanging == 0
+    scheduler.close()
+
+
+def test_without_a_limit_nothing_is_given_up() -> None:
+    """Batch scoring has nobody who waits: it never gives up."""
+    scheduler = Scheduler(1, 10**9)
+    job = scheduler.submit(lambda _: time.sleep(1.2), 1, 1, interactive=True)
+    assert job.wait() == [None]
+    scheduler.close()

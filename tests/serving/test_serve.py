@@ -11,10 +11,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,3 +140,95 @@ def test_damaged_keys_are_named(quick_bundle: Path, tmp_path: Path) -> None:
 def test_loopback(host: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
     """Only addresses that cannot be reached from outside count."""
     assert expected == _is_loopback(host)
+
+
+def _ask(address: str, path: str = "/v1/tag", **body: object) -> tuple[int, dict[str, object]]:
+    """Status and body of a request; 0 when the connection broke."""
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=30) as got:  # noqa: S310 - our own server
+            return int(got.status), json.load(got)
+    except urllib.error.HTTPError as error:
+        with error:
+            return int(error.code), json.load(error)
+    except OSError:
+        return 0, {}
+
+
+def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM under load: /health/ready turns 503 "draining", every accepted request is answered, and it ends well."""
+    monkeypatch.setenv("TAGGER_DRAIN_SECONDS", "1.5")
+    with _started(quick_bundle, tmp_path) as (process, address), ThreadPoolExecutor(8) as pool:
+        before = [pool.submit(_ask, address, passages=[{"text": f"word {number} " * 60}] * 40) for number in range(8)]
+        while _ask(address, "/health/ready")[0] != 200:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + 10
+        while (answer := _ask(address, "/health/ready"))[0] == 200 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert answer[0] == 503
+        assert "draining" in str(answer[1]["detail"])
+        assert _ask(address, text="still answered")[0] == 200
+        assert [one.result()[0] for one in before] == [200] * 8
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    assert _ask(address, "/health/live")[0] == 0
+
+
+def test_a_replica_that_is_killed_comes_back(quick_bundle: Path, tmp_path: Path) -> None:
+    """Two processes answer on one port, their metrics add up, and kill -9 of one leaves the other answering."""
+    with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, address):
+        children = _wait_for(lambda: found if len(found := _replicas(process)) == 2 and _ready(address) == 2 else None)
+        for _ in range(10):
+            assert _ask(address, text="a")[0] == 200
+        assert _metric(address, 'tagger_requests_total{route="/v1/tag",status="200"}') >= 10
+        os.kill(children[0], signal.SIGKILL)
+        statuses = [_ask(address, text="a")[0] for _ in range(20)]
+        assert statuses.count(200) >= 18  # what the dead one had accepted breaks, nothing else
+        _wait_for(lambda: len(found := _replicas(process)) == 2 and children[0] not in found and _ready(address) == 2)
+    assert not _replicas(process)
+
+
+@contextmanager
+def _started(bundle: Path, state: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server that answers, and its address; stopped at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TAGGER_STATE": str(state)}
+    command = [*SERVE, "--port", str(port), "--bundle", str(bundle), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(lambda: _ask(address, "/health/ready")[0] == 200)
+            yield process, address
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _wait_for(found: Callable[[], Any]) -> Any:
+    until = time.monotonic() + 60
+    while not (value := found()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert value
+    return value
+
+
+def _replicas(process: subprocess.Popen[bytes]) -> list[int]:
+    """Process ids of the serving children."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+    except OSError:
+        return []
+    return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")]
+
+
+def _metric(address: str, name: str) -> float:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=30) as got:  # noqa: S310 - our own server
+        lines = got.read().decode().splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " ")), 0.0)
+
+
+def _ready(address: str) -> float:
+    return _metric(address, "tagger_ready")

@@ -19,7 +19,8 @@ from labels.authored import AuthoredPassage
 from labels.corpus import Corpus
 from labels.problems import CorpusError, Problem
 from serving.bundle import BundleError, read_bundle
-from serving.classifier import Classifier, PassageIn
+from serving.classifier import Classifier
+from serving.results import PassageIn
 from training import evaluate as evaluate_module
 from training import export as export_module
 from training import train as train_module

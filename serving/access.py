@@ -1,0 +1,35 @@
+"""Who may do what: a route names the scope that it needs, a key in `Authorization: Bearer` gives it."""
+
+import logging
+from collections.abc import Callable
+
+from fastapi import Request
+
+from serving.keys import KeysError
+from serving.problems import RequestProblem
+from serving.service import service_of
+
+log = logging.getLogger("tagger")
+
+
+def needs(scope: str) -> Callable[[Request], None]:
+    """A check that lets a request pass whose key has `scope` (or `admin`); on a server that never had a key, all pass."""
+
+    def check(request: Request) -> None:
+        service = service_of(request)
+        try:
+            service.keys_required = bool(service.keys.keys) or service.keys_required
+        except KeysError as error:
+            log.exception("the keys cannot be read")
+            raise RequestProblem(503, "the keys of this server cannot be read") from error
+        if not service.keys_required:
+            return
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        scopes = service.keys.scopes_of(key.strip()) if scheme.lower() == "bearer" else None
+        if scopes is None:
+            detail = "send a key as `Authorization: Bearer KEY`; `tagger keys create` makes one"
+            raise RequestProblem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+        if not {scope, "admin"} & set(scopes):
+            raise RequestProblem(403, f"the key has the scopes {', '.join(scopes)}; this needs {scope}")
+
+    return check

@@ -1,0 +1,106 @@
+"""What one serving process holds: settings, keys, the classifier, metrics, and whether it may take requests."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+from fastapi import Request
+from starlette.applications import Starlette
+
+from serving.classifier import Classifier
+from serving.keys import KeyRing
+from serving.metrics import Metrics
+from serving.settings import Settings
+
+log = logging.getLogger("tagger")
+
+CHECK_SECONDS = 5.0
+"""What a check of the canaries itself may take on a busy machine."""
+_MISSED_CHECKS = 3
+_LOOK_SECONDS = 1.0
+MOST_HANGING = 3
+"""So many scoring threads may have been given up and still hang; with more, the engine is taken to be broken."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """The state that routes share. Made with the application, whole once that has started."""
+
+    settings: Settings
+    keys: KeyRing
+    loaded: Classifier | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    keys_required: bool = True
+    """Once there was a key, revoking the last one shuts the server: it never opens it."""
+    draining: bool = False
+    """Told to stop: not ready, and finishing what was accepted."""
+    canaries_right: bool = False
+    canaries_checked: float = 0.0
+    """When they were last scored right: a time of `time.monotonic()`."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """The classifier that serves. Raises RuntimeError before the application has started."""
+        if self.loaded is None:
+            message = "the application has not started"
+            raise RuntimeError(message)
+        return self.loaded
+
+    def start(self, classifier: Classifier) -> None:
+        """Serve with this classifier, whose canaries were right when it was loaded."""
+        self.loaded = classifier
+        self.canaries_right, self.canaries_checked = True, time.monotonic()
+        self.metrics.serves(classifier.manifest, classifier.scheduler)
+
+    def metrics_text(self) -> bytes:
+        """What Prometheus reads, as of now."""
+        self.metrics.look(ready=self.unready() is None)
+        return self.metrics.text()
+
+    async def watch_metrics(self) -> None:
+        """Keep the numbers that change by themselves fresh for other replicas' answers, until cancelled."""
+        while True:
+            self.metrics.look(ready=self.unready() is None)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def unready(self) -> str | None:
+        """Why the service is not ready, or None. Computes nothing."""
+        if self.draining:
+            return "draining: this process has been told to stop"
+        if (hanging := self.classifier.scheduler.hanging) > MOST_HANGING:
+            return f"{hanging} scoring threads hang"
+        if not self.canaries_right:
+            return "known passages are not scored right; the log of the server says more"
+        age = time.monotonic() - self.canaries_checked
+        if age > _MISSED_CHECKS * self.settings.canary_seconds + CHECK_SECONDS:
+            return f"known passages were last scored {age:.0f} s ago: the engine hangs"
+        return None
+
+    async def watch_canaries(self) -> None:
+        """Score the canaries again and again, beside the requests, until cancelled."""
+        while True:
+            await asyncio.sleep(self.settings.canary_seconds)
+            try:
+                await asyncio.to_thread(self.classifier.check_canaries)  # not in the pool that requests may fill
+            except Exception:  # whatever a broken engine raises: not ready, and the process stays
+                self.canaries_right = False
+                log.exception("the canaries are no longer scored right")
+            else:
+                self.canaries_right, self.canaries_checked = True, time.monotonic()
+
+
+def load_classifier(settings: Settings) -> Classifier:
+    """The classifier that these settings ask for. Raises BundleError."""
+    return Classifier.load(settings.champion, settings.threads, settings.max_queue_tokens, settings.hang_seconds)
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to."""
+    return service_in(request.app)
+
+
+def service_in(app: Starlette) -> Service:
+    """The service of an application."""
+    return cast("Service", app.state.service)
