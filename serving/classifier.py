@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from labels.sentences import sentence_starts
 from serving.bundle import BundleError, Decisions, Manifest, read_bundle
 from serving.encoding import Encoded, Encoder
+from serving.engine import load_session
 from serving.model_input import model_input
 from serving.results import ItemError, Options, Part, PassageIn, Result, Sentence
 from serving.scheduler import DeadlineExceededError, Job, JobCancelledError, Scheduler
@@ -63,13 +64,8 @@ class Classifier:
         `hang_seconds` a scoring thread that does not come back is given up (None: never).
         """
         manifest = read_bundle(folder)
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # warnings about the graph are the exporter's business
         try:
-            session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+            session = load_session(folder / "model.onnx")
             encoder = Encoder.from_file(folder / "tokenizer.json", manifest.max_tokens)
         except Exception as error:  # both libraries raise bare exceptions of their own
             message = f"{folder}: cannot be loaded: {error}"

@@ -59,11 +59,14 @@ def test_shell_blocks_run(root: Path, quick_bundle: Path, port: int, tmp_path: P
             assert '"id": "a", "tags": ["advocacy_call"' in done.stdout
 
 
-def test_python_blocks_run(root: Path, quick_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As they stand, with the bundle of the tests."""
+def test_python_blocks_run(root: Path, quick_bundle: Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """As they stand, with the bundle and the server of the tests."""
     for block in blocks(root, "python"):
-        exec(block.replace("state/models/champion", str(quick_bundle)), {})  # noqa: S102 - running it is the test
-    assert "historical_case" in capsys.readouterr().out
+        ready = block.replace("state/models/champion", str(quick_bundle)).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+        exec(ready, {})  # noqa: S102 - running it is the test
+    printed = capsys.readouterr().out
+    assert "historical_case" in printed
+    assert "\n199 [" in printed
 
 
 def test_docker_blocks_name_stages_that_exist(root: Path) -> None:

@@ -32,6 +32,7 @@ from training.base_model import BaseModel, BaseModelError, find_base_model
 from training.baselines import cue_words, frozen_encoder, none_at_all, tfidf
 from training.dataset import build_dataset, encode_dataset
 from training.decisions import fit_decisions
+from training.evidence import carrying_sentences
 from training.export import ParityError
 from training.fit import embeddings
 from training.folds import Fold, document_folds, random_folds
@@ -125,6 +126,7 @@ def evaluate(
         "random_split_macro_f1": {name: assess([rows], gold, documents, names)["macro_f1"] for name, rows in at_random.items()},
         "learning_curve": learning_curve(embedded, targets, list(dataset["document"]), folds, names),
         "untaught": untaught(gold, documents, names),
+        "carrying_sentences": carrying_sentences(corpus, dataset, folds, recipe, base, state),
     }
     final = fit_decisions(np.concatenate(logits), np.concatenate([gold] * len(logits)))
     assessed = [decide_out_of_document(rows, gold, documents) for rows in logits]

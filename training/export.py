@@ -2,7 +2,7 @@
 
 torch.onnx (the TorchScript exporter: the fuser below knows the graphs it makes, and it takes 2 s where the newer one
 takes 7) -> fused attention, layer norm and GELU (onnxruntime.transformers.optimizer) -> dynamic int8 with a scale per
-channel of the weights, of activations that were smoothed before.
+channel of the weights, of activations that were smoothed before -> layer norms taken apart again (training/norms.py).
 """
 
 import logging
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
@@ -20,7 +19,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.optimizer import optimize_model
 
 from serving.encoding import Encoded
+from serving.engine import load_session
 from training.network import Tagger
+from training.norms import unfuse_norms
 from training.smoothing import smooth
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -61,6 +62,7 @@ def export(model: Tagger, folder: Path, passages: Sequence[Encoded], smoothing: 
     _trace(model, plain)
     _fuse(model, plain, fused)
     _quantize(fused, int8)
+    unfuse_norms(int8)
     parity = _compare(model, fused, int8, passages)
     plain.unlink()
     fused.unlink()
@@ -149,9 +151,7 @@ def _torch_logits(model: Tagger, passage: Encoded) -> NDArray[np.float64]:
 
 def onnx_logits(path: Path, passages: Sequence[Encoded]) -> NDArray[np.float64]:
     """Logits of an exported file, one unpadded passage at a time: shape (passages, tags)."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = load_session(path)
     inputs = {entry.name for entry in session.get_inputs()}
     rows = []
     for passage in passages:

@@ -46,6 +46,14 @@ def quality_table(metrics: dict[str, Any]) -> str:
             f"{review['error_inside']:.1%} of those inside it are wrong, {review['error_outside']:.1%} of those outside."
         ),
     ]
+    if named := metrics.get("carrying_sentences", {}).get("all"):
+        lines += [
+            "",
+            (
+                "Asked which sentence carries a tag (`sentences`), it names one that holds the annotators' evidence in "
+                f"{named['right']:.0%} of {named['asked']} cases; a sentence by chance does in {named['by_chance']:.0%}."
+            ),
+        ]
     return "\n".join(lines)
 
 

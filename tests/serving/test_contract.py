@@ -36,7 +36,7 @@ def base(quick_bundle: Path, tmp_path_factory: pytest.TempPathFactory, running: 
 
 @document.parametrize()
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_answers_are_as_the_document_says(case: schemathesis.Case, base: str) -> None:
+def test_answers_are_as_the_document_says(case: schemathesis.Case[Any], base: str) -> None:
     """Valid and invalid requests alike.
 
     Left out: a text without words and a threshold of an unknown tag are refused, which no schema can say; and whatever is
