@@ -6,7 +6,7 @@ PORT ?= 8000
 PROFILE ?=
 QUICK ?=
 
-.PHONY: run test check train evaluate bench-quality bench-engine bench-peers clean
+.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server endurance clean
 
 run:
 	@$(PYTHON) training/environment.py .venv train
@@ -25,6 +25,14 @@ train evaluate:
 bench-quality bench-engine:
 	@$(PYTHON) training/environment.py .venv train
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
+
+endurance:
+	@$(PYTHON) training/environment.py .venv train
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.endurance $(if $(QUICK),--quick)
+
+bench-server:
+	@$(PYTHON) training/environment.py .venv train
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.server.run $(if $(QUICK),--quick)
 
 bench-peers:
 	@$(PYTHON) training/environment.py .venv train

@@ -162,6 +162,25 @@ def bootstrap_f1(
 
     They say what other passages like these would give, not what new documents would.
     """
+    samples = _resampled_f1(gold, tagged, documents, draws, seed)
+    bounds = np.percentile(samples, [2.5, 97.5], axis=0)
+    overall = np.percentile(samples.mean(axis=1), [2.5, 97.5])
+    return Interval(low=float(overall[0]), high=float(overall[1])), [
+        Interval(low=float(low), high=float(high)) for low, high in bounds.T
+    ]
+
+
+def paired_macro_f1(
+    gold: Floats, one: Bools, other: Bools, documents: Sequence[str], draws: int = 2000, seed: int = 0
+) -> Interval:
+    """95 % interval of how much higher `one` is in macro-F1 than `other`, on the same resampled passages."""
+    higher, lower = (_resampled_f1(gold, tagged, documents, draws, seed).mean(axis=1) for tagged in (one, other))
+    low, high = np.percentile(higher - lower, [2.5, 97.5])
+    return Interval(low=float(low), high=float(high))
+
+
+def _resampled_f1(gold: Floats, tagged: Bools, documents: Sequence[str], draws: int, seed: int) -> Floats:
+    """F1 of each draw and tag: shape (draws, tags). The same seed draws the same passages."""
     rng = np.random.default_rng(seed)
     names = np.array(documents)
     rows_of = [np.flatnonzero(names == name) for name in dict.fromkeys(documents)]
@@ -173,8 +192,4 @@ def bootstrap_f1(
         rows = np.concatenate([rng.choice(rows, size=len(rows)) for rows in rows_of])
         tp, fp, fn = hits[:, rows].sum(axis=1)
         samples[draw] = np.divide(2 * tp, 2 * tp + fp + fn, out=np.zeros(len(tp)), where=(2 * tp + fp + fn) > 0)
-    bounds = np.percentile(samples, [2.5, 97.5], axis=0)
-    overall = np.percentile(samples.mean(axis=1), [2.5, 97.5])
-    return Interval(low=float(overall[0]), high=float(overall[1])), [
-        Interval(low=float(low), high=float(high)) for low, high in bounds.T
-    ]
+    return samples

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.environments import environment
 from benchmarks.results import finish
 from labels.authored import load_authored
 from labels.corpus import Corpus, load_corpus
 from serving.settings import load_settings
-from training.assessment import assess
+from training.assessment import assess, decide_out_of_document
 from training.base_model import find_base_model
 from training.dataset import build_dataset
 from training.folds import Fold, document_folds
-from training.metrics import Floats
+from training.metrics import Bools, Floats, paired_macro_f1
 from training.recipe import FAST, SHIPPING
 from training.standing import EVALUATION
 
@@ -65,34 +65,49 @@ def main(arguments: list[str]) -> int:
     quick = parser.parse_args(arguments).quick
     corpus = load_corpus()
     names = corpus.codebook.names
+    documents = [row.document for row in corpus.gold]
     model = json.loads((EVALUATION / SHIPPING.profile / "metrics.json").read_text(encoding="utf-8"))["model"]
+    ours = _our_tags(corpus)
     rows: dict[str, Any] = {}
     for authored in (False,) if quick else (True, False):
         dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents) if authored else ())
         folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))
+        gold = np.array(dataset["targets"], dtype=np.float64)[: len(corpus.gold)]
         for peer in PEERS:
             logits = _logits(peer, dataset, folds[:1] if quick else folds, corpus)
             label = peer.name if authored else f"{peer.name}, seeds only"
-            gold = np.array(dataset["targets"], dtype=np.float64)[: len(corpus.gold)]
-            scored = ~np.isnan(logits[:, 0])
             if quick:
-                rows[label] = {"scored": int(scored.sum())}
+                rows[label] = {"scored": int((~np.isnan(logits[:, 0])).sum())}
                 continue
-            rows[label] = assess([logits], gold, list(dataset["document"])[: len(corpus.gold)], names)
+            ahead = paired_macro_f1(gold, ours, decide_out_of_document(logits, gold, documents).tagged, documents)
+            rows[label] = {**assess([logits], gold, documents, names), "ahead_low": ahead.low, "ahead_high": ahead.high}
             print(label, rows[label]["macro_f1"], file=sys.stderr, flush=True)
     if quick:
         return finish("peers", "\n".join(rows), {"peers": rows}, quick=True)
     figures = {"this model": model, **rows}
     result = {
-        name: {"macro_f1": one["macro_f1"], **{tag: one["tags"][tag]["f1"] for tag in names}} for name, one in figures.items()
+        name: {
+            "macro_f1": one["macro_f1"],
+            **{tag: one["tags"][tag]["f1"] for tag in names},
+            **{bound: round(one[bound], 4) for bound in ("ahead_low", "ahead_high") if bound in one},
+        }
+        for name, one in figures.items()
     }
     return finish("peers", _table(figures, names), {"peers": result, "passages": model["passages"]}, quick=False)
+
+
+def _our_tags(corpus: Corpus) -> Bools:
+    """The committed out-of-document decisions of the shipping profile's first seed: shape (passages, tags)."""
+    lines = (EVALUATION / SHIPPING.profile / "oof.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    tagged = {row["passage"]: row["tags"] for row in rows if row["seed"] == rows[0]["seed"]}
+    return np.array([[name in tagged[row.passage] for name in corpus.codebook.names] for row in corpus.gold])
 
 
 def _logits(peer: Peer, dataset: Any, folds: Sequence[Fold], corpus: Corpus) -> Floats:
     state = load_settings().state / "peers"
     state.mkdir(parents=True, exist_ok=True)
-    python = _environment(peer, state)
+    python = environment(peer.packages, peer.name) / "python"
     texts = [f"{row['context']} {row['text']}".strip() for row in dataset]
     targets = np.nan_to_num(np.array(dataset["targets"], dtype=np.float64)).tolist()
     logits = np.full((len(corpus.gold), len(corpus.codebook.names)), np.nan)
@@ -116,9 +131,9 @@ def _run(peer: Peer, python: Path, data: dict[str, Any], state: Path) -> list[li
     if not target.exists():
         source.write_text(text, encoding="utf-8")
         started = time.monotonic()
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         unfinished = target.with_suffix(".part")
-        subprocess.run([str(python), str(script), str(source), str(unfinished)], check=True, env=environment)
+        subprocess.run([str(python), str(script), str(source), str(unfinished)], check=True, env=variables)
         unfinished.rename(target)
         source.unlink()
         print(f"{peer.name}: {len(data['train'])} passages in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
@@ -126,21 +141,14 @@ def _run(peer: Peer, python: Path, data: dict[str, Any], state: Path) -> list[li
     return found
 
 
-def _environment(peer: Peer, state: Path) -> Path:
-    folder = state / f"venv-{hashlib.sha256(' '.join(peer.packages).encode()).hexdigest()[:8]}"
-    python = folder / "bin" / "python"
-    stamp = folder / "built"
-    if not stamp.exists():
-        print(f"building the environment of {peer.name} …", file=sys.stderr, flush=True)
-        venv.EnvBuilder(with_pip=True, clear=True).create(folder)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *peer.packages], check=True)
-        stamp.touch()
-    return python
-
-
 def _table(figures: dict[str, Any], names: Sequence[str]) -> str:
-    lines = [f"| | macro-F1 | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
-    lines += [f"| {name} | {one['macro_f1']:.2f} | {_cells(one, names)} |" for name, one in figures.items()]
+    lines = [
+        f"| | macro-F1 | {' | '.join(names)} | this model is ahead by (95 %, paired) |",
+        f"| --- | --- |{' --- |' * len(names)} --- |",
+    ]
+    for name, one in figures.items():
+        ahead = f"{one['ahead_low']:.2f} to {one['ahead_high']:.2f}" if "ahead_low" in one else ""
+        lines.append(f"| {name} | {one['macro_f1']:.2f} | {_cells(one, names)} | {ahead} |")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from training.metrics import (
     brier_skill,
     count,
     macro_f1,
+    paired_macro_f1,
     pooled_ap,
     within_document_ap,
 )
@@ -143,3 +144,18 @@ def test_neutral_decisions_are_a_half() -> None:
 def test_sigmoid_does_not_overflow() -> None:
     """Far logits are 0 and 1, without a warning."""
     assert pytest.approx([0.0, 0.5, 1.0]) == sigmoid(np.array([-1e4, 0.0, 1e4])).tolist()
+
+
+def test_a_paired_interval_sees_what_single_ones_cannot() -> None:
+    """Equal decisions differ by nothing; better ones on the same passages by more than nothing."""
+    rng = np.random.default_rng(0)
+    gold = (rng.random((200, 2)) < 0.3).astype(float)
+    documents = ["a"] * 100 + ["b"] * 100
+    worse = (gold > 0) ^ (rng.random(gold.shape) < 0.1)
+    better = np.where(rng.random(gold.shape) < 0.5, gold > 0, worse)
+    same = paired_macro_f1(gold, worse, worse, documents, draws=200)
+    assert (same.low, same.high) == (0.0, 0.0)
+    ahead = paired_macro_f1(gold, better, worse, documents, draws=200)
+    behind = paired_macro_f1(gold, worse, better, documents, draws=200)
+    assert 0 < ahead.low < ahead.high
+    assert (behind.low, behind.high) == pytest.approx((-ahead.high, -ahead.low))

@@ -201,6 +201,9 @@ def test_evaluation_grades_bundles_that_have_not_seen_the_document(
     assert metrics["baselines"]["no tags at all"]["macro_f1"] == 0.0
     assert metrics["baselines"]["cue words"]["macro_f1"] > 0.2
     assert len(metrics["model"]["macro_f1_by_seed"]) == 1
+    named = metrics["carrying_sentences"]
+    assert named["all"]["asked"] == sum(one["asked"] for tag, one in named.items() if tag != "all") > 0
+    assert all(0 <= one["right"] <= 1 and 0 < one["by_chance"] <= 1 for one in named.values())
     stamps = {path: path.stat().st_mtime_ns for path in (state / "fits").rglob("manifest.json")}
     again = evaluate(tiny_corpus, tiny_authored, replace(tiny_recipe, epochs=1), tiny_base, state, seeds=1)
     assert stamps == {path: path.stat().st_mtime_ns for path in (state / "fits").rglob("manifest.json")}
