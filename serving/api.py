@@ -24,7 +24,7 @@ class PassageBody(_Strict):
     text: AnyText
     context: AnyText = ""
     """The lead-ins that the passage hangs on."""
-    id: Annotated[str, AfterValidator(_encodable)] | None = None
+    id: Annotated[str, Field(max_length=256), AfterValidator(_encodable)] | None = None
     """Echoed in the answer; default: the passage's index, as a string."""
 
 

@@ -4,10 +4,11 @@ uvicorn --factory serving.app:create_app       (or `tagger serve`, which checks 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
@@ -17,12 +18,13 @@ from serving import status, tagging
 from serving.classifier import Classifier
 from serving.draining import draining_first
 from serving.keys import KeyRing, KeysError
-from serving.middleware import CountRequests, LogRequests, SecureHeaders
+from serving.middleware import AnswerUnknownErrors, CountRequests, LogRequests, SecureHeaders
 from serving.openapi import add_bodies
-from serving.problems import RequestProblem, on_bad_query, on_http_exception, on_request_problem, on_unknown_error
+from serving.problems import REASONS, RequestProblem, on_bad_query, on_http_exception, on_request_problem
 from serving.service import Service, load_classifier, service_in
 from serving.settings import Settings
 
+Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 _DESCRIPTION = """Tags passages of human-rights and policy texts: advocacy call, sanctions demand, victim-support measure,
 historical case. A passage's scores never depend on what it is scored beside."""
 
@@ -30,21 +32,35 @@ historical case. A passage's scores never depend on what it is scored beside."""
 def create_app(settings: Settings | None = None, classifier: Classifier | None = None) -> FastAPI:
     """The application. Without a classifier it loads the bundle when it starts, and raises BundleError then."""
     settings = settings or Settings()
-    app: FastAPI = FastAPIOffline(title="Passage tagger", description=_DESCRIPTION, version="1", lifespan=_lifespan)
+    app: FastAPI = FastAPIOffline(
+        title="Passage tagger", description=_DESCRIPTION, version="1", lifespan=_lifespan, redirect_slashes=False
+    )
     ring = KeyRing(settings.keys_file)
-    service = Service(settings=settings, keys=ring, loaded=classifier, keys_required=_has_keys(ring))
+    service = Service(settings=settings, keys=ring, loaded=classifier, keys_required=settings.keys_required or _has_keys(ring))
     app.state.service = service
     app.include_router(tagging.router)
     app.include_router(status.router)
-    app.add_exception_handler(RequestProblem, on_request_problem)
-    app.add_exception_handler(RequestValidationError, on_bad_query)
+    app.add_exception_handler(RequestProblem, _counting(service, on_request_problem))
+    app.add_exception_handler(RequestValidationError, _counting(service, on_bad_query))
     app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(Exception, on_unknown_error)
+    app.add_middleware(AnswerUnknownErrors, metrics=service.metrics)
     app.add_middleware(SecureHeaders)
     app.add_middleware(CountRequests, metrics=service.metrics)
     app.add_middleware(LogRequests)
     add_bodies(app)
     return app
+
+
+def _counting(service: Service, handler: Handler) -> Handler:
+    """The handler, and a count of why a request was not scored."""
+
+    async def counted(request: Request, error: Exception) -> Response:
+        answer = await handler(request, error)
+        if request.method == "POST":
+            service.metrics.rejected.labels(REASONS[answer.status_code]).inc()
+        return answer
+
+    return counted
 
 
 def _has_keys(ring: KeyRing) -> bool:
@@ -63,6 +79,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if classifier is None:
         classifier = await run_in_threadpool(load_classifier, settings)
     service.start(classifier)
+    service.stopping = asyncio.Event()
     watches = [asyncio.create_task(watch) for watch in (service.watch_canaries(), service.watch_metrics())]
     try:
         with draining_first(service):
@@ -71,4 +88,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for watch in watches:
             watch.cancel()
         service.canaries_right = False
-        classifier.close()
+        await asyncio.to_thread(classifier.close)

@@ -38,6 +38,10 @@ _INTERACTIVE_TOKENS = 4096
 """… unless they are this much work."""
 _CHARS_A_TOKEN = 4
 """English text holds about four characters a token: good enough to bound the work that waits."""
+_MOST_SENTENCES = 32
+"""Spans of a passage, or of each part of a split one, that are scored to find the one that carries a tag."""
+_CONTEXT_WORDS = 60
+"""Of a longer context the end is read with each sentence; the segmentation makes none that is longer."""
 _PLAIN = Options()
 
 
@@ -132,7 +136,7 @@ class Classifier:
         More than `INTERACTIVE_PASSAGES` passages, or few very long ones, are bulk work in any case; `bulk` says that these few
         are a piece of some. `on_done` is called from a scoring thread when the job has ended.
         """
-        tokens = sum(map(_work, passages)) * (2 if options.sentences else 1)
+        tokens = sum(_work(passage, sentences=options.sentences) for passage in passages)
         jobs: list[Job] = []
 
         def dropped() -> bool:
@@ -158,12 +162,12 @@ class Classifier:
     ) -> Result:
         """Score one passage on the calling thread. Raises DeadlineExceededError, JobCancelledError once `dropped` says so."""
         _check(deadline)
-        if error := _refusal(passage):
+        if error := refusal(passage):
             return Result(error=error)
         cleaned = model_input(passage.text, passage.context)
-        if not cleaned.text:
-            return Result(error=ItemError(code="empty", detail="the passage holds no text once its marks are taken off"))
         encoded = self._encoder.encode(cleaned)
+        if encoded.empty:
+            return Result(error=ItemError(code="empty", detail="the passage holds no text once its marks are taken off"))
         if not encoded.truncated or options.long == "truncate":
             logits, tokens = self._logits(encoded), len(encoded.ids)
             result = self._decide(logits, options, tokens=tokens, truncated=encoded.truncated)
@@ -174,7 +178,7 @@ class Classifier:
             detail = f'{tokens} tokens, at most {limit} are allowed; set "long" to "truncate" or "split"'
             return Result(error=ItemError(code="too_long", detail=detail))
         if options.sentences and not result.error:
-            return replace(result, sentences=self._carrying(passage, result, deadline, dropped))
+            return self._carried(passage, result, deadline, dropped)
         return result
 
     def _score_parts(
@@ -194,29 +198,39 @@ class Classifier:
         highest = np.max(np.array([part.logits for part in parts]), axis=0)
         return self._decide(highest, options, tokens=sum(part.tokens for part in parts), truncated=False, parts=parts)
 
-    def _carrying(
+    def _carried(
         self, passage: PassageIn, result: Result, deadline: float | None, dropped: Callable[[], bool] | None
-    ) -> dict[str, Sentence]:
-        """For each tag given the sentence that has the highest score of it when it is read alone, with the context.
+    ) -> Result:
+        """The result with, for each tag given, the sentence that has the highest score of it when it is read alone.
 
         Against the annotators' evidence spans as good as what a passage's score loses without the sentence, and clearer.
         """
-        if not result.tags:
-            return {}
-        text = passage.text
-        starts = sentence_starts(text)
-        spans = [
-            (start, start + len(text[start:end].rstrip())) for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
-        ]
         found: dict[str, Sentence] = {}
-        for start, end in spans:
-            alone = self._score_span(passage, start, end, _PLAIN, deadline, dropped)
+        tokens = 0
+        near = replace(passage, context=" ".join(passage.context.split()[-_CONTEXT_WORDS:]))
+        for start, end in self._sentences(passage.text, result) if result.tags else ():
+            alone = self._score_span(near, start, end, _PLAIN, deadline, dropped)
             if alone is None or alone.error:
                 continue
+            tokens += alone.tokens
             for tag in result.tags:
                 if tag not in found or alone.scores[tag] > found[tag].score:
                     found[tag] = Sentence(start=start, end=end, score=alone.scores[tag])
-        return found
+        return replace(result, sentences=found, extra_tokens=tokens)
+
+    def _sentences(self, text: str, result: Result) -> list[tuple[int, int]]:
+        """Spans of what was read of a text: its sentences, or of more than `_MOST_SENTENCES` a few at a time.
+
+        Of a split passage the sentences of the part that scores highest for each tag.
+        """
+        if result.parts:
+            parts = result.parts
+            best = {max(range(len(parts)), key=lambda index, tag=tag: parts[index].scores[tag]) for tag in result.tags}  # type: ignore[misc]  # of a default
+            return [span for index in sorted(best) for span in _spans(text, parts[index].start, parts[index].end)]
+        end = len(text)
+        if result.truncated:
+            end = self._encoder.split(text)[0][1]
+        return _spans(text, 0, end)
 
     def _score_span(
         self,
@@ -231,10 +245,9 @@ class Classifier:
         _check(deadline)
         if dropped and dropped():
             raise JobCancelledError
-        cleaned = model_input(passage.text[start:end], passage.context)
-        if not cleaned.text:
+        encoded = self._encoder.encode(model_input(passage.text[start:end], passage.context))
+        if encoded.empty:
             return None
-        encoded = self._encoder.encode(cleaned)
         return self._decide(self._logits(encoded), options, tokens=len(encoded.ids), truncated=encoded.truncated)
 
     def _logits(self, encoded: Encoded) -> NDArray[np.float64]:
@@ -243,8 +256,8 @@ class Classifier:
             "attention_mask": np.ones((1, len(encoded.ids)), dtype=np.int64),
             "token_type_ids": encoded.types[None, :],
         }
-        self.scheduler.beat()
-        [logits] = self._session.run(None, {name: array for name, array in feeds.items() if name in self._inputs})
+        with self.scheduler.passing():
+            [logits] = self._session.run(None, {name: array for name, array in feeds.items() if name in self._inputs})
         return np.asarray(logits[0], dtype=np.float64)
 
     def _decide(
@@ -284,11 +297,23 @@ def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value >= 0 else (power := math.exp(value)) / (1 + power)
 
 
-def _work(passage: PassageIn) -> int:
-    """Estimated tokens of a passage; one that is refused for its length is no work."""
-    if max(len(passage.text), len(passage.context)) > MAX_PASSAGE_CHARS:
-        return 2
-    return (len(passage.text) + len(passage.context)) // _CHARS_A_TOKEN + 2
+def _work(passage: PassageIn, *, sentences: bool) -> int:
+    """Estimated tokens of a passage. One that is refused for its length is hardly any work, but waits in memory."""
+    longest = max(len(passage.text), len(passage.context))
+    tokens = (min(len(passage.text), MAX_PASSAGE_CHARS) + min(len(passage.context), MAX_PASSAGE_CHARS)) // _CHARS_A_TOKEN + 2
+    if not sentences or longest > MAX_PASSAGE_CHARS:
+        return tokens
+    return 2 * tokens + _MOST_SENTENCES * min(len(passage.context) // _CHARS_A_TOKEN, 2 * _CONTEXT_WORDS)
+
+
+def _spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The sentences of a piece of a text, white space around them left out; of very many, a few joined."""
+    starts = [start + offset for offset in sentence_starts(text[start:end])]
+    step = -(-len(starts) // _MOST_SENTENCES)
+    firsts = starts[::step]
+    pairs = zip(firsts, [*firsts[1:], end], strict=True)
+    trimmed = [(right - len(text[left:right].lstrip()), left + len(text[left:right].rstrip())) for left, right in pairs]
+    return [(left, right) for left, right in trimmed if left < right]
 
 
 def _check(deadline: float | None) -> None:
@@ -297,7 +322,8 @@ def _check(deadline: float | None) -> None:
         raise DeadlineExceededError(message)
 
 
-def _refusal(passage: PassageIn) -> ItemError | None:
+def refusal(passage: PassageIn) -> ItemError | None:
+    """Why a passage is not even read, or None."""
     for what in (passage.text, passage.context):
         if len(what) > MAX_PASSAGE_CHARS:
             detail = f"{len(what)} characters, at most {MAX_PASSAGE_CHARS} are allowed"

@@ -1,8 +1,8 @@
 """Stopping without losing a request: told to stop, the service says so first, and only then closes its port.
 
 SIGTERM turns /health/ready to 503 "draining"; requests are answered as before for `drain_seconds`, in which a load balancer
-turns elsewhere; then the server goes on to its own shutdown, which ends when the last accepted request has its answer. A second
-signal does not wait.
+turns elsewhere; streams end at the next line and say so; then the server closes its port and ends when the last accepted
+request has its answer. A second signal closes the port at once, a third waits for nobody.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ from serving.service import Service
 
 log = logging.getLogger("tagger")
 
+_PATIENT = 2
+"""Signals after which accepted requests are still waited for."""
+
 
 @contextmanager
 def draining_first(service: Service) -> Iterator[None]:
@@ -26,16 +29,19 @@ def draining_first(service: Service) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     stop = signal.getsignal(signal.SIGTERM)
+    told = 0
 
-    def drain(number: int, frame: FrameType | None) -> None:
-        def go_on() -> None:
-            if callable(stop):
-                stop(number, frame)
-
-        seconds = 0.0 if service.draining else service.settings.drain_seconds
+    def drain(_number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        told += 1
         service.draining = True
+        seconds = service.settings.drain_seconds if told == 1 else 0.0
+        # uvicorn takes a SIGTERM for "finish", and a SIGINT after it for "at once".
+        number = signal.SIGTERM if told <= _PATIENT else signal.SIGINT
         log.info("draining", extra={"fields": {"seconds": seconds}})
-        loop.call_soon_threadsafe(loop.call_later, seconds, go_on)
+        loop.call_soon_threadsafe(service.stopping.set)
+        if callable(stop):
+            loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
 
     signal.signal(signal.SIGTERM, drain)
     try:

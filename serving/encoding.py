@@ -31,6 +31,8 @@ class Encoded:
     """Shape (tokens,): 0 for the first sequence, 1 for the text that follows a context."""
     truncated: bool
     """Whether tokens of the text were left out."""
+    empty: bool = False
+    """Whether the text holds no token at all."""
 
 
 class Encoder:
@@ -68,20 +70,34 @@ class Encoder:
         types = np.zeros(len(ids), dtype=np.int64)
         if context:
             types[len(head) :] = 1
-        return Encoded(ids=ids, types=types, truncated=len(kept) < len(text))
+        return Encoded(ids=ids, types=types, truncated=len(kept) < len(text), empty=not text)
 
     def split(self, text: str) -> list[tuple[int, int]]:
         """Spans of a raw text that each fit the model, cut at sentence ends where that is possible."""
-        spans: list[tuple[int, int]] = []
+        groups: list[list[tuple[int, int]]] = []
         filled = 0
         for start, end, tokens in self._units(text):
-            if spans and filled + tokens <= self.max_text_tokens:
-                spans[-1] = (spans[-1][0], end)
+            if groups and filled + tokens <= self.max_text_tokens:
+                groups[-1].append((start, end))
                 filled += tokens
             else:
-                spans.append((start, end))
+                groups.append([(start, end)])
                 filled = tokens
+        spans = [span for group in groups for span in self._checked(text, group)]
         return [(start, start + len(text[start:end].rstrip())) for start, end in spans]
+
+    def _checked(self, text: str, units: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """The units as one span when that fits, else its halves.
+
+        A marker ("(1)", "1.2") is taken off where a unit stands alone and is read where it stands within a span.
+        """
+        start, end = units[0][0], units[-1][1]
+        if len(units) == 1 or self.count(model_input(text[start:end]).text) <= self.max_text_tokens:
+            yield start, end
+            return
+        middle = len(units) // 2
+        yield from self._checked(text, units[:middle])
+        yield from self._checked(text, units[middle:])
 
     def _units(self, text: str) -> Iterator[tuple[int, int, int]]:
         starts = sentence_starts(text)

@@ -67,7 +67,7 @@ class Metrics:
                 self.item_errors.labels(result.error.code).inc()
                 continue
             self.passages.inc()
-            self.tokens.inc(result.tokens)
+            self.tokens.inc(result.tokens + result.extra_tokens)
             self.truncated.inc(result.truncated)
             for tag in result.tags:
                 self.tags.labels(tag).inc()

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
+from serving.problems import REASONS, problem_response
 
 log = logging.getLogger("tagger.requests")
 
@@ -103,6 +104,36 @@ class LogRequests:
             if trace:
                 line |= {"trace_id": trace[1], "parent_id": trace[2]}
             log.info("request", extra={"fields": line})
+
+
+class AnswerUnknownErrors:
+    """Whatever a route raises is logged without its message and answered 500, within the other middlewares' reach."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Wrap `app`."""
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; of an answer that has begun nothing can be mended: the connection is cut."""
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:  # whatever it was
+            if scope["type"] != "http":
+                raise
+            log.exception("a request failed")
+            if scope["method"] == "POST":
+                self._metrics.rejected.labels(REASONS[500]).inc()
+            if begun:
+                raise
+            answer = problem_response(500, "an internal error; the log of the server says more")
+            await answer(scope, receive, send)
 
 
 class SecureHeaders:

@@ -12,6 +12,23 @@ CLIENT_GONE = 499
 """Status in logs and metrics of a request whose caller left before the answer (nginx's number; nobody receives it)."""
 
 
+REASONS = {
+    400: "not_json",
+    401: "no_key",
+    403: "scope",
+    408: "body_timeout",
+    413: "too_large",
+    415: "media_type",
+    422: "invalid",
+    429: "queue_full",
+    499: "caller_gone",
+    500: "internal",
+    503: "not_ready",
+    504: "deadline",
+}
+"""Status -> why a request was not scored, as the metrics name it."""
+
+
 class RequestProblem(Exception):  # noqa: N818 - it becomes a problem document
     """Raised by a route when the caller's request cannot be served; the app turns it into a problem document."""
 
@@ -67,8 +84,3 @@ async def on_bad_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [{"pointer": f"/{found['loc'][-1]}", "detail": str(found["msg"])} for found in error.errors()]
     return problem_response(422, "the query is not as /docs says", errors=errors)
-
-
-async def on_unknown_error(request: Request, error: Exception) -> Response:
-    """Exception handler for everything else; what it was goes to the log alone."""
-    return problem_response(500, "an internal error; the log of the server says more")

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import signal
 import socket
 import tempfile
 import time
+from pathlib import Path
 
 import uvicorn
 from prometheus_client import multiprocess
@@ -17,23 +19,35 @@ from serving.settings import Settings
 
 log = logging.getLogger("tagger")
 
+_TICK_SECONDS = 0.1
+_LONGEST_PAUSE = 30.0
+
 _HEALTH_SECONDS = 30
 """A replica whose interpreter has not answered for so long is killed; busy machines are slow, not dead."""
 
 
-def serve_replicas(settings: Settings, listener: socket.socket, number: int, config: dict[str, object]) -> None:
-    """Serve with `number` processes until told to stop. They share the port: one that dies takes its connections only."""
+def serve_replicas(
+    settings: Settings, listener: socket.socket, number: int, config: dict[str, object], *, keys_required: bool
+) -> int:
+    """Serve with `number` processes until told to stop; the exit status.
+
+    They share the port: one that dies takes its connections only.
+    """
     threads = settings.threads or max(1, len(os.sched_getaffinity(0)) // number)
     with tempfile.TemporaryDirectory(prefix="tagger-metrics-") as folder:
         # The processes read their settings from the environment, as any other does.
         os.environ |= {
             SHARED_FOLDER: folder,
-            "TAGGER_BUNDLE": str(settings.champion),
+            "TAGGER_BUNDLE": str(settings.champion.resolve()),  # a replica that is started again serves what the others do
             "TAGGER_STATE": str(settings.state),
             "TAGGER_THREADS": str(threads),
+            "TAGGER_KEYS_REQUIRED": str(keys_required).lower(),
+            "TAGGER_REPLICA": "true",
         }
         made = uvicorn.Config("serving.app:create_app", factory=True, workers=number, **config)  # type: ignore[arg-type]  # named by the caller
-        _Replicas(made, sockets=[listener]).run()
+        replicas = _Replicas(made, [listener], settings.drain_seconds)
+        replicas.run()
+    return 1 if replicas.failed else 0
 
 
 class _Replicas(Multiprocess):
@@ -42,30 +56,67 @@ class _Replicas(Multiprocess):
     uvicorn's own check waits for each process's answer in turn: one that is killed meanwhile is noticed seconds later.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        """As uvicorn's."""
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], drain_seconds: float) -> None:
+        """`drain_seconds`: how long the replicas go on taking connections once they are told to stop."""
         super().__init__(config, sockets)
+        self.failed = False
+        """Whether it ended because no replica could start."""
+        self._drain_seconds = drain_seconds
         self._asked: set[Process] = set()
         self._answered: dict[Process, float] = {}
+        self._again: dict[int, float] = {}
+        self._failures = 0
 
     def keep_subprocess_alive(self) -> None:
         """Start dead processes again, and kill those whose interpreter has not answered for long."""
         for index, process in enumerate(self.processes):
             if process.process.is_alive() and self._answers(process):
                 continue
-            process.kill()
-            process.join()
-            multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]  # carries no types
-            self._asked.discard(process)
-            self._answered.pop(process, None)
-            if process.exitcode == STARTUP_FAILURE:
-                log.error("a replica cannot start, and another would not either")
-                self.should_exit.set()
+            if index not in self._again:
+                self._bury(process)
+                self._again[index] = time.monotonic() + self._pause(process)
             if self.should_exit.is_set():
                 return
-            log.warning("a replica died", extra={"fields": {"pid": process.pid, "exit": process.exitcode}})
-            self.processes[index] = Process(self.config, self.sockets)
-            self.processes[index].start()
+            if time.monotonic() >= self._again[index]:
+                del self._again[index]
+                self.processes[index] = Process(self.config, self.sockets)
+                self.processes[index].start()
+        self._forget_gauges()
+
+    def terminate_all(self) -> None:
+        """Tell all to stop; once they have closed the port, close it here too: nobody would answer what it still takes."""
+        super().terminate_all()
+        time.sleep(self._drain_seconds)
+        for listener in self.sockets:
+            listener.close()
+
+    def join_all(self) -> None:
+        """Wait for all, and pass on further signals to those who are in a hurry."""
+        while alive := [process for process in self.processes if process.process.is_alive()]:
+            for _ in self.signal_queue:
+                for process in alive:
+                    os.kill(process.process.pid or 0, signal.SIGTERM)
+            self.signal_queue.clear()
+            alive[0].process.join(_TICK_SECONDS)
+
+    def _bury(self, process: Process) -> None:
+        process.kill()
+        process.join()
+        self._asked.discard(process)
+        self._answered.pop(process, None)
+        log.warning("a replica died", extra={"fields": {"pid": process.pid, "exit": process.exitcode}})
+
+    def _pause(self, process: Process) -> float:
+        """Seconds before a dead replica is started again: none, unless it could not even start."""
+        if process.exitcode != STARTUP_FAILURE:
+            self._failures = 0
+            return 0.0
+        self._failures += 1
+        if not any(other.process.is_alive() for other in self.processes):
+            log.error("no replica can start")
+            self.failed = True
+            self.should_exit.set()
+        return min(_LONGEST_PAUSE, 2.0**self._failures)
 
     def _answers(self, process: Process) -> bool:
         now = time.monotonic()
@@ -81,3 +132,11 @@ class _Replicas(Multiprocess):
         except (OSError, EOFError):  # it is dying
             return False
         return now - last < _HEALTH_SECONDS
+
+    def _forget_gauges(self) -> None:
+        """Of processes that are no more, however they ended; what they counted stays."""
+        living = {str(process.pid) for process in self.processes}
+        for path in Path(os.environ[SHARED_FOLDER]).glob("gauge_live*_*.db"):
+            pid = path.stem.rpartition("_")[2]
+            if pid not in living:
+                multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # carries no types

@@ -59,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """The sentence that carries a tag. Offsets into the passage's text; `score` is the sentence's own, read alone."""
+    """The sentence that carries a tag (of very many, a few together). Offsets into the passage's text; `score` is its own."""
 
     start: int
     end: int
@@ -78,7 +78,9 @@ class Result:
     review: list[str] = field(default_factory=list)
     """Tags whose decision is not safe; never one whose threshold the caller chose."""
     tokens: int = 0
-    """Tokens of the passage; sentences that were scored besides are not counted."""
+    """Tokens of the passage."""
+    extra_tokens: int = 0
+    """Tokens that were computed besides, for its sentences."""
     truncated: bool = False
     parts: list[Part] | None = None
     sentences: dict[str, Sentence] | None = None

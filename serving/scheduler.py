@@ -3,15 +3,19 @@
 A job is as many units as it has passages. A thread takes one unit at a time, so that a long job never holds a thread that a
 short one waits for: interactive jobs come first, but after `PATIENCE` units in a row of theirs a waiting bulk job gets
 one; jobs of one kind take turns. A job whose caller has gone, or whose deadline has passed, is dropped before its
-next unit is computed. A thread that does not come back from a unit is given up: its job fails, another thread takes its place.
+next unit is computed. A thread that does not come back from the model is given up: its job fails, another takes its place.
 """
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+log = logging.getLogger("tagger")
 
 PATIENCE = 4
 _SMOOTHING = 0.1
@@ -19,7 +23,9 @@ _START_TOKENS, _START_SECONDS = 50.0, 0.01
 """What a unit is taken to be until the threads have shown their own rate."""
 _WATCH_SECONDS = 0.1
 _SLOWEST = 20
-"""A unit that has taken so many times the usual is given up, but never before `hang_seconds`."""
+"""A pass of the model that has taken so many times the usual is given up, but never before `hang_seconds`."""
+_CLOSE_SECONDS = 10.0
+"""What `close` waits for a thread that is in a pass of the model; it is a daemon and ends with the process."""
 
 
 class QueueFullError(Exception):
@@ -81,9 +87,13 @@ class _Worker:
     """A scoring thread and what it is at."""
 
     job: Job | None = None
-    since: float = 0.0
-    """When it last showed that it lives."""
+    passing_since: float | None = None
+    """When it went into a pass of the model; None outside of one."""
     given_up: bool = False
+
+
+def _stuck(worker: _Worker) -> bool:
+    return worker.passing_since is not None and time.monotonic() - worker.passing_since > _CLOSE_SECONDS
 
 
 class Scheduler:
@@ -105,6 +115,7 @@ class Scheduler:
         self._closed = False
         self._unit_tokens, self._unit_seconds = _START_TOKENS, _START_SECONDS
         self._hang_seconds = hang_seconds
+        self._pass_seconds = _START_SECONDS
         self._current = threading.local()
         self._workers: dict[_Worker, threading.Thread] = {}
         self._given_up: list[threading.Thread] = []
@@ -163,19 +174,27 @@ class Scheduler:
         self._fail(job, JobCancelledError())
 
     def close(self) -> None:
-        """End the threads once the queue is empty."""
+        """End the threads once the queue is empty; a thread that does not come back is not waited for."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
-        for worker, thread in list(self._workers.items()):
-            while thread.is_alive() and not worker.given_up:
-                thread.join(_WATCH_SECONDS)
+        while coming := [thread for worker, thread in list(self._workers.items()) if thread.is_alive() and not _stuck(worker)]:
+            coming[0].join(_WATCH_SECONDS)
 
-    def beat(self) -> None:
-        """Called by a unit from within: its thread lives, whatever the unit takes as a whole."""
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Around one pass of the model: only there a thread is watched, since only there it cannot be asked."""
         worker: _Worker | None = getattr(self._current, "worker", None)
-        if worker:
-            worker.since = time.monotonic()
+        if worker is None:  # not a scoring thread
+            yield
+            return
+        began = worker.passing_since = time.monotonic()
+        try:
+            yield
+        finally:
+            worker.passing_since = None
+            if not worker.given_up:
+                self._pass_seconds += _SMOOTHING * (time.monotonic() - began - self._pass_seconds)
 
     def _start_worker(self) -> None:
         worker = _Worker()
@@ -205,23 +224,26 @@ class Scheduler:
     def _watch(self) -> None:
         """Give up threads that do not come back. Time in which this thread itself did not run counts for nobody."""
         before = time.monotonic()
-        while not self._closed:
+        while not self._closed or any(thread.is_alive() for thread in list(self._workers.values())):
             time.sleep(_WATCH_SECONDS)
             now = time.monotonic()
             stalled = max(0.0, now - before - 2 * _WATCH_SECONDS)
             before = now
             lost: list[Job] = []
             with self._condition:
-                limit = max(self._hang_seconds or 0.0, _SLOWEST * self._unit_seconds)
+                limit = max(self._hang_seconds or 0.0, _SLOWEST * self._pass_seconds)
                 for worker in list(self._workers):
-                    worker.since += stalled
-                    if worker.job and now - worker.since > limit:
+                    if worker.passing_since is None:
+                        continue
+                    worker.passing_since += stalled
+                    if worker.job and now - worker.passing_since > limit:
                         worker.given_up = True
                         lost.append(worker.job)
                         self._given_up = [thread for thread in self._given_up if thread.is_alive()]
                         self._given_up.append(self._workers.pop(worker))
                         self._start_worker()
             for job in lost:
+                log.error("a scoring thread was given up", extra={"fields": {"seconds": round(limit, 2)}})
                 self._fail(job, HangError(f"a scoring thread did not come back within {limit:.1f} s"))
 
     def _next(self, worker: _Worker) -> tuple[Job, int] | None:
@@ -243,7 +265,7 @@ class Scheduler:
             job.began = job.began or time.monotonic()
             if job.started < job.size:
                 queue.append(job)  # to the end: jobs of one kind take turns
-            worker.job, worker.since = job, time.monotonic()
+            worker.job = job
             return job, index
 
     def _finish_unit(self, job: Job, seconds: float) -> None:

@@ -45,9 +45,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--bundle", type=Path, default=settings.champion, help="folder of the bundle (default: %(default)s)")
     options = parser.parse_args(arguments)
-    settings = settings.model_copy(update={"bundle": options.bundle})
     try:
-        keyed = bool(read_keys(settings.keys_file))
+        keyed = bool(read_keys(settings.keys_file)) or settings.keys_required
         if not keyed and not _is_loopback(options.host):
             print(
                 f"tagger serve: {options.host} is not loopback and there are no API keys in {settings.keys_file}; "
@@ -55,6 +54,7 @@ def main(arguments: list[str]) -> int:
                 file=sys.stderr,
             )
             return 1
+        settings = settings.model_copy(update={"bundle": options.bundle, "keys_required": keyed})
         listener = _listen(options.host, options.port)
         classifier = load_classifier(settings)
     except (BundleError, KeysError, _PortError) as error:
@@ -71,9 +71,9 @@ def main(arguments: list[str]) -> int:
     }
     if options.replicas > 1:
         classifier.close()  # it was loaded to see that the bundle is good
-        serve_replicas(settings, listener, options.replicas, config)
-    else:
-        uvicorn.Server(uvicorn.Config(create_app(settings, classifier), **config)).run(sockets=[listener])
+        del classifier
+        return serve_replicas(settings, listener, options.replicas, config, keys_required=keyed)
+    uvicorn.Server(uvicorn.Config(create_app(settings, classifier), **config)).run(sockets=[listener])
     return 0
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -36,6 +38,10 @@ class Service:
     """Once there was a key, revoking the last one shuts the server: it never opens it."""
     draining: bool = False
     """Told to stop: not ready, and finishing what was accepted."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with `draining`: streams end at the next line."""
+    cutter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "cut"))
+    """Cuts documents into passages, apart from the threads that requests and canaries share."""
     canaries_right: bool = False
     canaries_checked: float = 0.0
     """When they were last scored right: a time of `time.monotonic()`."""
@@ -54,6 +60,11 @@ class Service:
         self.canaries_right, self.canaries_checked = True, time.monotonic()
         self.metrics.serves(classifier.manifest, classifier.scheduler)
 
+    def hanging(self) -> str | None:
+        """Whether so many scoring threads hang that the engine is taken to be broken. Computes nothing."""
+        number = self.classifier.scheduler.hanging
+        return f"{number} scoring threads hang" if number > MOST_HANGING else None
+
     def metrics_text(self) -> bytes:
         """What Prometheus reads, as of now."""
         self.metrics.look(ready=self.unready() is None)
@@ -63,14 +74,17 @@ class Service:
         """Keep the numbers that change by themselves fresh for other replicas' answers, until cancelled."""
         while True:
             self.metrics.look(ready=self.unready() is None)
+            if self.settings.replica and not self.draining and self.hanging():
+                log.error("the engine hangs: this replica ends, another takes its place")
+                signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(_LOOK_SECONDS)
 
     def unready(self) -> str | None:
         """Why the service is not ready, or None. Computes nothing."""
         if self.draining:
             return "draining: this process has been told to stop"
-        if (hanging := self.classifier.scheduler.hanging) > MOST_HANGING:
-            return f"{hanging} scoring threads hang"
+        if reason := self.hanging():
+            return reason
         if not self.canaries_right:
             return "known passages are not scored right; the log of the server says more"
         age = time.monotonic() - self.canaries_checked

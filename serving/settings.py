@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     """The bundle to serve; default: `models/champion` in the state folder."""
     keys: Path | None = None
     """The file of hashed API keys; default: `keys.json` in the state folder."""
+    keys_required: bool = False
+    """Ask for a key even when there is none in the file: `tagger serve` sets it off loopback and for its replicas."""
+    replica: bool = False
+    """One of several processes under a supervisor: when its scoring threads hang, it ends and is started again."""
     threads: int | None = Field(default=None, ge=1)
     """Scoring threads; default: the cores of this process."""
     max_passages: int = Field(default=1000, ge=1)

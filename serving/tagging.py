@@ -2,26 +2,30 @@
 
 import asyncio
 import json
+import logging
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.requests import ClientDisconnect
 
 from labels.passages import Passage, split_passages
 from serving.access import needs
 from serving.api import Asked, DocumentAnswer, DocumentRequest, TagAnswer, TagRequest
-from serving.ndjson import MEDIA_TYPES, BodyTimeoutError, LinesResponse, passages_of
+from serving.classifier import Classifier
+from serving.ndjson import MEDIA_TYPES, Incoming, LinesResponse, StreamEndedError, passages_of
 from serving.openapi import body, problems, reference
-from serving.problems import RequestProblem
+from serving.problems import CLIENT_GONE, REASONS, RequestProblem
 from serving.results import PassageIn, Result
 from serving.scheduler import DeadlineExceededError, HangError, QueueFullError
 from serving.service import Service, service_of
 from serving.waiting import CallerGoneError, Item, score, score_in_order
 from serving.wire import JSON, caller_gone, decode, encode_head, encode_result, encode_usage, media_type, options_of, read_body
+
+log = logging.getLogger("tagger")
 
 router = APIRouter(dependencies=[Depends(needs("tag"))])
 PLAIN_TYPES = ("text/plain", "text/markdown")
@@ -39,6 +43,9 @@ def _asked(
     threshold: Annotated[list[str], Query(description="`tag:value`, in place of the model's own; may be repeated.")] = [],  # noqa: B006 - FastAPI copies it
     logits: Annotated[bool, Query(description="Show what the model gave before calibration.")] = False,  # noqa: FBT002 - a query
     sentences: Annotated[bool, Query(description="Show which sentence carries each tag.")] = False,  # noqa: FBT002 - a query
+    timeout_ms: Annotated[
+        int | None, Query(ge=1, le=600_000, description="Of a document: when the answer is no longer wanted.")
+    ] = None,
 ) -> Asked:
     """The options of a request whose body has no room for them."""
     thresholds: dict[str, float] = {}
@@ -51,7 +58,7 @@ def _asked(
         if not tag or not 0 <= thresholds[tag] <= 1:
             detail = f"threshold={entry!r} is not TAG:VALUE with a value from 0 to 1"
             raise RequestProblem(422, detail, errors=[{"pointer": "/threshold", "detail": detail}])
-    return Asked(long=long, top_k=top_k, thresholds=thresholds, logits=logits, sentences=sentences)
+    return Asked(long=long, top_k=top_k, thresholds=thresholds, logits=logits, sentences=sentences, timeout_ms=timeout_ms)
 
 
 @router.post(
@@ -76,12 +83,12 @@ async def tag(request: Request) -> Response:
             raise RequestProblem(422, detail, errors=[{"pointer": "/passages", "detail": detail}])
         passages = [PassageIn(text=passage.text, context=passage.context) for passage in wanted.passages]
         ids = [str(index) if passage.id is None else passage.id for index, passage in enumerate(wanted.passages)]
-    classifier = service.classifier
+    classifier = _engine(service)
     options = options_of(wanted, classifier.manifest)
     try:
         scored = await score(classifier, passages, options, _deadline(wanted, started), lambda: _gone(request))
     except (DeadlineExceededError, QueueFullError, CallerGoneError, HangError) as error:
-        raise _refused(service, wanted, error) from error
+        raise _refused(wanted, error) from error
     service.metrics.scored(scored.results)
     if wanted.passages is None and (error_of_text := scored.results[0].error):
         pointer = {"pointer": "/text", "detail": error_of_text.detail}
@@ -111,21 +118,25 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(_asked)]) 
     """Cut a text or Markdown document into passages and tag each, read with the lead-ins that it hangs on."""
     started, service = time.monotonic(), service_of(request)
     wanted = await _document(request, service, asked)
-    found = await asyncio.to_thread(split_passages, wanted.text)
+    classifier = _engine(service)
+    deadline = _deadline(wanted, started)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    try:
+        async with asyncio.timeout(left):
+            found = await asyncio.get_running_loop().run_in_executor(service.cutter, split_passages, wanted.text)
+    except TimeoutError as error:
+        raise _refused(wanted, DeadlineExceededError()) from error
     limit = service.settings.max_document_passages
     if len(found) > limit:
         detail = f"{len(found)} passages, at most {limit} are allowed; `tagger score` takes documents of any length"
         raise RequestProblem(422, detail)
-    classifier = service.classifier
     options = options_of(wanted, classifier.manifest)
     results: list[Result] = []
-    scoring = score_in_order(
-        classifier, _each(found), options, deadline=_deadline(wanted, started), gone=lambda: _gone(request)
-    )
+    scoring = score_in_order(classifier, _each(found), options, deadline=deadline, gone=lambda: _gone(request))
     try:
         results = [result async for _, result in scoring]
     except (DeadlineExceededError, CallerGoneError, HangError) as error:
-        raise _refused(service, wanted, error) from error
+        raise _refused(wanted, error) from error
     service.metrics.scored(results)
     counts = Counter(name for result in results for name in result.tags)
     answer = {
@@ -169,30 +180,51 @@ async def stream(request: Request, asked: Annotated[Asked, Depends(_asked)]) -> 
     service = service_of(request)
     if (kind := media_type(request)) not in MEDIA_TYPES:
         raise RequestProblem(415, f"the body is {kind!r}, send {MEDIA_TYPES[0]}")
-    options = options_of(asked, service.classifier.manifest)
-    settings = service.settings
+    classifier, settings = _engine(service), service.settings
+    options = options_of(asked, classifier.manifest)
+    incoming = Incoming(request.receive, service.stopping, settings.body_seconds)
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
-        items = passages_of(request.stream(), settings.max_body_bytes, settings.body_seconds)
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
+        items = passages_of(incoming.chunks(), settings.max_body_bytes)
+        code, detail = "internal", "an internal error; the stream ends here"
         try:
-            async for item, result in score_in_order(service.classifier, items, options):
-                service.metrics.scored([result])
-                yield encode_result(item.id, result, asked)
-        except HangError as error:
-            service.metrics.rejected.labels("hang").inc()
-            yield {"error": {"code": "hang", "detail": f"{error}; the stream ends here"}}
-        except ClientDisconnect:
-            service.metrics.rejected.labels("caller_gone").inc()
-        except BodyTimeoutError as error:  # the status has been sent: a last line says it
-            yield {"error": {"code": "timeout", "detail": f"{error}; the stream ends here"}}
+            async with aclosing(score_in_order(classifier, items, options, gone=incoming.gone)) as scored:
+                async for item, result in scored:
+                    service.metrics.scored([result])
+                    yield encode_result(item.id, result, asked)
+        except (CallerGoneError, GeneratorExit) as error:  # the second: cut off, since it does not read
+            service.metrics.rejected.labels(REASONS[CLIENT_GONE]).inc()
+            if isinstance(error, GeneratorExit):
+                raise
+            return
+        except StreamEndedError as error:
+            code, detail = error.code, str(error)
+        except Exception:
+            log.exception("a stream failed")
+        else:
+            return
+        finally:
+            incoming.close()
+        service.metrics.rejected.labels(code).inc()
+        yield {"error": {"code": code, "detail": detail}}  # the status has been sent: a last line says it
 
-    return LinesResponse(lines(), {"Tagger-Model": service.classifier.manifest.name})
+    return LinesResponse(lines(), {"Tagger-Model": classifier.manifest.name}, settings.body_seconds)
+
+
+def _engine(service: Service) -> Classifier:
+    """The classifier. Raises RequestProblem when its threads hang: each further request would cost another one."""
+    if reason := service.hanging():
+        raise RequestProblem(503, reason)
+    return service.classifier
 
 
 async def _document(request: Request, service: Service, asked: Asked) -> DocumentRequest:
     kind = media_type(request)
     if kind not in {JSON, *PLAIN_TYPES}:
         raise RequestProblem(415, f"the body is {kind!r}, send one of {', '.join((*PLAIN_TYPES, JSON))}")
+    if kind == JSON and request.query_params:
+        detail = "options of a JSON body stand in the body, not in the query"
+        raise RequestProblem(422, detail, errors=[{"pointer": f"/{name}", "detail": detail} for name in request.query_params])
     content = await _read(request, service)
     if kind == JSON:
         wanted = decode(content, DocumentRequest)
@@ -228,19 +260,15 @@ def _deadline(wanted: Asked, started: float) -> float | None:
     return started + wanted.timeout_ms / 1000 if wanted.timeout_ms else None
 
 
-def _refused(service: Service, wanted: Asked, error: Exception) -> RequestProblem:
-    """What the caller is told when the work was not done, counted by its reason."""
+def _refused(wanted: Asked, error: Exception) -> RequestProblem:
+    """What the caller is told when the work was not done."""
     if isinstance(error, QueueFullError):
-        service.metrics.rejected.labels("queue_full").inc()
         seconds = max(1, math.ceil(error.retry_after))
         return RequestProblem(429, f"the queue is full; try again in {seconds} s", headers={"Retry-After": str(seconds)})
     if isinstance(error, DeadlineExceededError):
-        service.metrics.rejected.labels("deadline").inc()
         return RequestProblem(504, f"{wanted.timeout_ms} ms have passed")
     if isinstance(error, HangError):
-        service.metrics.rejected.labels("hang").inc()
         return RequestProblem(500, "the engine did not come back from a passage of this request, and was given up")
-    service.metrics.rejected.labels("caller_gone").inc()
     return caller_gone()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -78,7 +78,7 @@ async def score_in_order(
     *,
     deadline: float | None = None,
     gone: Gone | None = None,
-) -> AsyncIterator[tuple[Item, Result]]:
+) -> AsyncGenerator[tuple[Item, Result], None]:
     """Score a stream as bulk work, about `WINDOW` passages at a time; results come in order, each as soon as it can.
 
     A full queue is waited for, never refused: nothing more is read meanwhile. `gone`: how to know that the caller has gone

@@ -100,7 +100,7 @@ def encode_usage(results: Sequence[Result]) -> dict[str, int]:
     scored = [result for result in results if not result.error]
     return {
         "passages": len(scored),
-        "tokens": sum(result.tokens for result in scored),
+        "tokens": sum(result.tokens + result.extra_tokens for result in scored),
         "truncated": sum(result.truncated for result in scored),
     }
 

@@ -396,21 +396,36 @@ def test_an_engine_that_hangs_fails_its_request_and_turns_not_ready(
 ) -> None:
     """500 within moments, the next request is answered; with too many hanging threads /health/ready is 503, then ok again."""
     settings = service_settings.model_copy(update={"hang_seconds": 0.3, "canary_seconds": 60.0, "threads": 1})
+    gate = threading.Event()
+
+    def hung(self: Classifier, encoded: Encoded) -> np.ndarray:
+        with self.scheduler.passing():
+            gate.wait(60)
+        return np.zeros(4)
+
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         assert post(client, {"text": "fine"}).status_code == 200
         for round_ in range(service_module.MOST_HANGING + 1):
             assert client.get("/health/ready").status_code == 200, round_
             with monkeypatch.context() as patched:
-                _gate, _ = _hold_engine(patched)
+                patched.setattr(Classifier, "_logits", hung)
                 answer = post(client, {"text": "hang"})
             assert answer.status_code == 500
             assert "was given up" in answer.json()["detail"]
-            assert post(client, {"text": "fine"}).status_code == 200
+            if round_ < service_module.MOST_HANGING:
+                assert post(client, {"text": "fine"}).status_code == 200
+        assert post(client, {"text": "one thread more"}).status_code == 503
         answer = client.get("/health/ready")
         assert (answer.status_code, "4 scoring threads hang" in answer.json()["detail"]) == (503, True)
         metrics = client.get("/metrics").text
         assert "tagger_hanging_threads 4.0" in metrics
-        assert 'tagger_rejected_total{reason="hang"} 4.0' in metrics
+        assert 'tagger_rejected_total{reason="internal"} 4.0' in metrics
+        assert 'tagger_rejected_total{reason="not_ready"} 1.0' in metrics
+        gate.set()
+        until = time.monotonic() + 10
+        while client.get("/health/ready").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert post(client, {"text": "fine"}).status_code == 200
 
 
 def test_an_engine_that_raises_fails_its_request_alone(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,6 +442,7 @@ def test_an_engine_that_raises_fails_its_request_alone(service_settings: Setting
             answers = [post(client, {"passages": [{"text": "a"}] * 20}) for _ in range(3)]
         assert {answer.status_code for answer in answers} == {500}
         assert not any("secret" in answer.text for answer in answers)
+        assert all(answer.headers["x-request-id"] and answer.headers["x-content-type-options"] for answer in answers)
         assert post(client, {"passages": [{"text": "a"}] * 20}).status_code == 200
 
 

@@ -204,6 +204,46 @@ def test_the_sentence_that_carries_a_tag(classifier: Classifier) -> None:
     assert found["advocacy_call"].score == alone.scores["advocacy_call"]
 
 
+def test_numbered_sentences_are_split_without_losing_any(classifier: Classifier) -> None:
+    """A marker is taken off where a sentence stands alone and read where it stands within a part: no part is cut."""
+    for marker in ("({})", "{}.2", "{})"):
+        text = " ".join(f"{marker.format(number)} The state shall act." for number in range(1, 190))
+        found = classifier.score_one(PassageIn(text=text), Options(long="split"))
+        assert found.parts
+        pieces = [text[part.start : part.end] for part in found.parts]
+        assert " ".join(pieces) == text
+        for piece, part in zip(pieces, found.parts, strict=True):
+            alone = classifier.score_one(PassageIn(text=piece))
+            assert (alone.error, alone.tokens) == (None, part.tokens)
+
+
+def test_only_what_was_read_can_carry_a_tag(classifier: Classifier) -> None:
+    """Of a passage that was cut, no sentence beyond the cut; white space before a sentence is not part of it."""
+    text = "  \n " + "It rained. " * 300 + "We urge the Council to act."
+    options = Options(long="truncate", sentences=True, thresholds={"advocacy_call": 0.0})
+    found = classifier.score_one(PassageIn(text=text), options)
+    assert found.truncated
+    assert found.sentences
+    assert text[found.sentences["advocacy_call"].start :].startswith("It rained.")
+    assert found.sentences["advocacy_call"].end < 3000
+
+
+def test_very_many_sentences_are_looked_at_a_few_at_a_time(classifier: Classifier) -> None:
+    """A bounded number of passes, whatever a caller sends; what they cost is counted."""
+    options = Options(long="truncate", sentences=True, thresholds={"advocacy_call": 0.0})
+    context = "The meeting went on and on. " * 300
+    found = classifier.score_one(PassageIn(text="Go on. " * 2800, context=context), options)
+    assert 0 < found.extra_tokens <= 32 * (384 // 32 + 120)
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff", "\x01", " \u200b\n"])
+def test_a_text_without_a_token_is_empty(classifier: Classifier, text: str) -> None:
+    """Nothing to read is never scored as if it were a passage."""
+    error = classifier.score_one(PassageIn(text=text)).error
+    assert error
+    assert error.code == "empty"
+
+
 def test_sentences_only_of_tags_that_are_given_and_only_when_asked(classifier: Classifier) -> None:
     """No tag, no sentence; a long passage that is split has them too; a passage with an error has none."""
     none = Options(sentences=True, thresholds=dict.fromkeys(classifier.manifest.tags, 1.0))

@@ -89,8 +89,8 @@ def test_a_service_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """After all attempts the library's own error comes; no attempts are a mistake."""
     with TaggerClient("http://127.0.0.1:9", attempts=2) as tagger, pytest.raises(httpx.ConnectError):
         tagger.tag(["a"])
-    with TaggerClient("http://127.0.0.1:9", attempts=0) as tagger, pytest.raises(ValueError, match="attempts=0"):
-        tagger.tag(["a"])
+    with pytest.raises(ValueError, match="attempts=0"):
+        TaggerClient("http://127.0.0.1:9", attempts=0)
 
     async def ask() -> None:
         async with AsyncTaggerClient("http://127.0.0.1:9", attempts=2) as tagger:
@@ -98,3 +98,67 @@ def test_a_service_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(httpx.ConnectError):
         asyncio.run(ask())
+
+
+def _answering(*answers: httpx.Response | Exception) -> tuple[TaggerClient, list[httpx.Request]]:
+    """A client of a service that answers so, and what it was asked."""
+    left, asked = list(answers), []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return TaggerClient("http://x", http=httpx.Client(transport=httpx.MockTransport(serve))), asked
+
+
+def test_what_takes_too_long_is_not_asked_again() -> None:
+    """It would take as long again, and be computed twice."""
+    tagger, asked = _answering(httpx.ReadTimeout("slow"))
+    with tagger, pytest.raises(httpx.ReadTimeout):
+        tagger.tags()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("told", ["3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_that_is_too_long_is_an_error_at_once(told: str) -> None:
+    """The caller decides what to do with an hour."""
+    tagger, asked = _answering(httpx.Response(429, headers={"Retry-After": told}, text="full"))
+    with tagger, pytest.raises(TaggerError, match="429"):
+        tagger.tags()
+    assert len(asked) == 1
+
+
+def test_a_retry_after_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has passed means now."""
+    pauses: list[float] = []
+    monkeypatch.setattr("serving.client.time.sleep", pauses.append)
+    old = httpx.Response(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    tagger, _ = _answering(old, httpx.Response(200, json={"codebook": "1.1", "tags": []}))
+    with tagger:
+        tagger.tags()
+    assert pauses == [0.0]
+
+
+def test_one_bad_text_is_one_error(base: str) -> None:
+    """A lone surrogate is named by the service; the others are answered."""
+    with TaggerClient(base) as tagger:
+        bad, good = tagger.tag(["\ud800", "fine"]).results
+        assert bad.error
+        assert (bad.error.code, good.error) == ("lone_surrogate", None)
+        with pytest.raises(TypeError, match="letter by letter"):
+            tagger.tag("We urge")
+        with pytest.raises(ValueError, match="batch=0"):
+            next(tagger.tag_many(["a"], batch=0))
+
+
+def test_who_stops_early_waits_for_nothing(base: str) -> None:
+    """The first result is enough; the batches under way are left alone."""
+    with TaggerClient(base) as tagger:
+        found = tagger.tag_many(("word " * 300 for _ in range(10_000)), batch=100, parallel=2)
+        assert next(found).id == "0"
+        began = time.monotonic()
+        found.close()  # type: ignore[attr-defined]  # it is a generator
+        assert time.monotonic() - began < 0.5

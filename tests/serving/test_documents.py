@@ -63,6 +63,8 @@ def test_an_empty_document_has_no_passages(client: TestClient) -> None:
         ("x", "text/plain", {"threshold": "advocacy:0.5"}, 422, "known: advocacy_call"),
         ("x", "text/plain", {"threshold": "advocacy_call:2"}, 422, "from 0 to 1"),
         ("x", "text/plain", {"threshold": "advocacy_call"}, 422, "TAG:VALUE"),
+        ('{"text": "a"}', "application/json", {"top_k": "1"}, 422, "stand in the body, not in the query"),
+        ("x", "text/plain", {"timeout_ms": "0"}, 422, "the query is not as /docs says"),
         ("x", "text/plain", {"top_k": "0"}, 422, "the query is not as /docs says"),
         ('{"text": "a", "nonsense": 1}', "application/json", {}, 422, "not as /docs says"),
         ('{"text": "\\ud800"}', "application/json", {}, 422, "character 0 is a lone surrogate"),

@@ -47,6 +47,8 @@ def test_metrics_reconcile_with_a_load_run(client: TestClient) -> None:
     for status, count in statuses.items():
         assert found[f'tagger_requests_total{{route="/v1/tag",status="{status}"}}'] == count
     assert found['tagger_requests_total{route="other",status="404"}'] == 1
+    for status, reason in ((400, "not_json"), (422, "invalid")):
+        assert found[f'tagger_rejected_total{{reason="{reason}"}}'] == statuses[status]
     results = [result for answer in answers if answer.status_code == 200 for result in answer.json()["results"]]
     scored = [result for result in results if "error" not in result]
     assert found["tagger_passages_total"] == len(scored)

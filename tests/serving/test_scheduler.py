@@ -187,7 +187,12 @@ def test_a_thread_that_hangs_is_replaced() -> None:
     scheduler = Scheduler(1, 10**9, hang_seconds=0.3)
     gate = threading.Event()
     began = time.monotonic()
-    hung = scheduler.submit(lambda _: gate.wait(20), 1, 1, interactive=True)
+
+    def hang(_index: int) -> None:
+        with scheduler.passing():
+            gate.wait(20)
+
+    hung = scheduler.submit(hang, 1, 1, interactive=True)
     after = scheduler.submit(lambda index: index, 1, 1, interactive=True)
     with pytest.raises(HangError, match="did not come back within"):
         hung.wait()
@@ -204,19 +209,65 @@ def test_a_thread_that_hangs_is_replaced() -> None:
     scheduler.close()
 
 
-def test_a_long_unit_that_shows_life_is_left_alone() -> None:
-    """A passage of many parts beats with each; only silence is a hang."""
+def test_a_long_unit_of_short_passes_is_left_alone() -> None:
+    """A passage of many parts is no hang, nor is the time between the model's passes."""
     scheduler = Scheduler(1, 10**9, hang_seconds=0.4)
 
     def slow(_index: int) -> str:
-        for _ in range(10):
-            time.sleep(0.1)
-            scheduler.beat()
+        for _ in range(8):
+            with scheduler.passing():
+                time.sleep(0.1)
+        time.sleep(1.0)
         return "done"
 
     assert scheduler.submit(slow, 1, 1, interactive=True).wait() == ["done"]
     assert scheduler.hanging == 0
     scheduler.close()
+
+
+def test_slow_passes_raise_the_limit_and_long_units_do_not() -> None:
+    """The limit follows the time of one pass, whatever a unit takes as a whole."""
+    scheduler = Scheduler(1, 10**9, hang_seconds=0.3)
+
+    def long_unit(_index: int) -> None:
+        for _ in range(40):
+            with scheduler.passing():
+                time.sleep(0.005)
+        time.sleep(1.0)
+
+    scheduler.submit(long_unit, 3, 3, interactive=True).wait()
+    gate = threading.Event()
+
+    def hang(_index: int) -> None:
+        with scheduler.passing():
+            gate.wait(20)
+
+    began = time.monotonic()
+    with pytest.raises(HangError):
+        scheduler.submit(hang, 1, 1, interactive=True).wait()
+    assert time.monotonic() - began < 5
+    gate.set()
+    scheduler.close()
+
+
+def test_closing_does_not_wait_for_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was given up before or hangs from then on."""
+    monkeypatch.setattr("serving.scheduler._CLOSE_SECONDS", 0.5)
+    for hang_seconds in (None, 0.2):
+        scheduler = Scheduler(1, 10**9, hang_seconds=hang_seconds)
+        gate, inside = threading.Event(), threading.Event()
+
+        def hang(_index: int, inside: threading.Event = inside, gate: threading.Event = gate) -> None:
+            with scheduler.passing():  # noqa: B023 - the one of this round
+                inside.set()
+                gate.wait(20)
+
+        scheduler.submit(hang, 1, 1, interactive=True)
+        assert inside.wait(5)
+        began = time.monotonic()
+        scheduler.close()
+        assert time.monotonic() - began < 5
+        gate.set()
 
 
 def test_without_a_limit_nothing_is_given_up() -> None:

@@ -1,5 +1,6 @@
 """`tagger serve` as a process of its own: it starts, shows a request, refuses what it must, and stops when told."""
 
+import http.client
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from serving.keys import create_key
+from serving.keys import create_key, revoke_key
 from serving.serve import _is_loopback
 
 SERVE = [sys.executable, "-m", "serving.cli", "serve"]
@@ -163,7 +164,14 @@ def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch:
         before = [pool.submit(_ask, address, passages=[{"text": f"word {number} " * 60}] * 40) for number in range(8)]
         while _ask(address, "/health/ready")[0] != 200:
             time.sleep(0.01)
-        time.sleep(0.2)
+        stream = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+        stream.putrequest("POST", "/v1/tag/stream")
+        stream.putheader("Content-Type", "application/x-ndjson")
+        stream.putheader("Content-Length", "1000")
+        stream.endheaders()
+        stream.send(b'{"text": "a"}\n')
+        lines = stream.getresponse()
+        assert b'"tags"' in lines.readline()
         process.send_signal(signal.SIGTERM)
         until = time.monotonic() + 10
         while (answer := _ask(address, "/health/ready"))[0] == 200 and time.monotonic() < until:
@@ -172,6 +180,9 @@ def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch:
         assert "draining" in str(answer[1]["detail"])
         assert _ask(address, text="still answered")[0] == 200
         assert [one.result()[0] for one in before] == [200] * 8
+        assert json.loads(lines.readline())["error"]["code"] == "draining"
+        lines.close()
+        stream.close()
         assert process.wait(30) in (0, -signal.SIGTERM)
     assert _ask(address, "/health/live")[0] == 0
 
@@ -188,6 +199,46 @@ def test_a_replica_that_is_killed_comes_back(quick_bundle: Path, tmp_path: Path)
         assert statuses.count(200) >= 18  # what the dead one had accepted breaks, nothing else
         _wait_for(lambda: len(found := _replicas(process)) == 2 and children[0] not in found and _ready(address) == 2)
     assert not _replicas(process)
+
+
+def test_a_replica_that_is_started_again_asks_for_keys_too(quick_bundle: Path, tmp_path: Path) -> None:
+    """Revoking the last key never opens a server, whichever of its processes is asked."""
+    create_key(tmp_path / "keys.json", "a", ["tag"])
+    with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, address):
+        revoke_key(tmp_path / "keys.json", "a")
+        children = _wait_for(lambda: found if len(found := _replicas(process)) == 2 else None)
+        os.kill(children[0], signal.SIGKILL)
+        _wait_for(lambda: len(found := _replicas(process)) == 2 and children[0] not in found)
+        until = time.monotonic() + 4
+        statuses: set[int] = set()
+        while time.monotonic() < until:
+            statuses.add(_ask(address, "/v1/tags")[0])
+        assert statuses <= {0, 401}
+        assert 401 in statuses
+
+
+def test_stopping_replicas_take_no_more_connections(
+    quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one still finishes a request, a new caller is refused at once, not left waiting."""
+    monkeypatch.setenv("TAGGER_DRAIN_SECONDS", "0.2")
+    monkeypatch.setenv("TAGGER_FINISH_SECONDS", "6")
+    with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, address):
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            _wait_for(lambda: _refuses(port))
+            assert process.poll() is None
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager

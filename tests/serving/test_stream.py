@@ -1,8 +1,10 @@
 """Streams: a line in, a line out, in order, both ways at once, whatever a line holds and however long it goes on."""
 
+import contextlib
 import http.client
 import json
 import resource
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -52,6 +54,14 @@ def test_a_line_that_is_too_long_is_skipped(service_settings: Settings) -> None:
         found = lines(client, json.dumps({"text": "a" * 5000}) + '\n{"text": "b"}\n' + json.dumps({"text": "c" * 2000}))
     assert [one.get("error", {}).get("code") for one in found] == ["line_too_long", None, "line_too_long"]
     assert found[0]["error"]["detail"] == "line 1 has more than 1024 bytes"
+
+
+def test_long_ids_and_texts_are_errors_of_their_lines(client: TestClient) -> None:
+    """Neither is kept while it waits."""
+    body = json.dumps({"id": "x" * 257, "text": "a"}) + "\n" + json.dumps({"id": "y", "text": "a" * 100_001})
+    first, second = lines(client, body)
+    assert (first["id"], first["error"]["code"]) == ("0", "not_a_passage")
+    assert (second["id"], second["error"]["code"]) == ("y", "too_long")
 
 
 def test_options_and_refusals(client: TestClient) -> None:
@@ -120,3 +130,55 @@ def test_the_work_of_a_caller_who_leaves_is_dropped(service_settings: Settings, 
             found = other.getresponse().read().decode().splitlines()
         assert expected <= set(found)
         other.close()
+
+
+def _metric(base: str, name: str) -> str | None:
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=20)
+    connection.request("GET", "/metrics")
+    found = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    return next((line.rpartition(" ")[2] for line in found if line.startswith(name)), None)
+
+
+def _wait_for(base: str, name: str, value: str) -> None:
+    until = time.monotonic() + 20
+    while _metric(base, name) != value and time.monotonic() < until:
+        time.sleep(0.05)
+    assert _metric(base, name) == value
+
+
+def _open(base: str, body: bytes) -> socket.socket:
+    """A connection on which a whole stream has been sent and nothing read."""
+    host, _, port = urlsplit(base).netloc.partition(":")
+    caller = socket.create_connection((host, int(port)), timeout=20)
+    head = f"POST /v1/tag/stream HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON['content-type']}\r\n"
+    caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return caller
+
+
+def test_a_caller_who_leaves_after_the_last_line_is_noticed(service_settings: Settings, running: Running) -> None:
+    """What it still waited for is not computed."""
+    body = (json.dumps({"text": "word " * 40}) + "\n").encode() * 3000
+    with running(service_settings) as base:
+        caller = _open(base, body)
+        caller.recv(100)
+        caller.close()
+        _wait_for(base, 'tagger_rejected_total{reason="caller_gone"}', "1.0")
+        assert float(_metric(base, "tagger_passages_total") or 0) < 2900
+        _wait_for(base, "tagger_queue_tokens", "0.0")
+
+
+def test_a_caller_who_does_not_read_is_cut_off(service_settings: Settings, running: Running) -> None:
+    """It holds neither threads nor memory for longer than a body may take."""
+    body = (json.dumps({"id": "x" * 250, "text": ""}) + "\n").encode() * 20_000
+    with running(service_settings.model_copy(update={"body_seconds": 1.0})) as base:
+        host, _, port = urlsplit(base).netloc.partition(":")
+        caller = socket.create_connection((host, int(port)), timeout=20)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        head = f"POST /v1/tag/stream HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON['content-type']}\r\n"
+        caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        caller.settimeout(0.5)
+        with contextlib.suppress(OSError):
+            caller.sendall(body)
+        _wait_for(base, 'tagger_rejected_total{reason="caller_gone"}', "1.0")
+        caller.close()
