@@ -121,7 +121,7 @@ def _bentoml(mode: str) -> Contender:
     return Contender(
         name="BentoML",
         mode=mode,
-        packages=("bentoml==1.4.40", "onnxruntime==1.31.1", "tokenizers", "numpy"),
+        packages=("bentoml==1.4.39", "onnxruntime==1.31.1", "tokenizers", "numpy"),
         command=lambda folder, _, port: [
             *(str(folder / "bentoml"), "serve", "bentoml_peer:Scores", "--port", str(port), "--working-dir", str(HERE))
         ],
