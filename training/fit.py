@@ -13,7 +13,7 @@ from torch import nn
 from serving.progress import progress
 from training.base_model import BaseModel
 from training.batches import collate, plan_batches
-from training.dataset import Example
+from training.dataset import AUTHORED, Example
 from training.network import Tagger, prepared
 from training.recipe import Recipe
 
@@ -87,6 +87,7 @@ def _fit_head(recipe: Recipe, model: Tagger, examples: Sequence[Example], title:
 
 def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title: str) -> None:
     rng = np.random.default_rng(recipe.seed)
+    examples = [*examples, *[one for one in examples if one.document != AUTHORED] * (recipe.seed_readings - 1)]
     targets = torch.from_numpy(np.stack([example.targets for example in examples]))
     loss_of = nn.BCEWithLogitsLoss(pos_weight=_positive_weights(recipe, targets), reduction="none")
     lengths = [len(example.with_context.ids) for example in examples]

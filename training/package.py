@@ -34,6 +34,8 @@ from training.recipe import TEACHER, Recipe
 MAKING = ".making-"
 """Prefix of the folders in which bundles are made; one that is left over belongs to a run that was killed."""
 CANARIES = 8
+_CANDIDATES = 12
+"""Passages of each tag from which canaries are chosen; four times as many of all."""
 PARITY_PASSAGES = 96
 _PACKAGES = ("datasets", "numpy", "onnx", "onnxruntime", "scikit-learn", "tokenizers", "torch", "transformers")
 
@@ -184,21 +186,24 @@ def _make(
 
 
 def _canaries(making: Path, dataset: Dataset, examples: Sequence[Example], decisions: Decisions) -> list[Canary]:
-    """Two passages of each tag, then passages of none, with the scores that the file gives them."""
+    """Two passages of each tag, then passages of none, with the scores that the file gives them.
+
+    Of several candidates those that the model is surest of: near 0.5, int8's rounding alone, which differs between
+    processors and versions, moves a score by more than a canary may.
+    """
     targets = np.stack([example.targets for example in examples])
+    groups = [np.flatnonzero(targets[:, tag] > 0)[:_CANDIDATES].tolist() for tag in range(targets.shape[1])]
+    groups.append(list(range(0, len(examples), max(1, len(examples) // (4 * _CANDIDATES)))))
+    candidates = sorted({index for group in groups for index in group})
+    logits = onnx_logits(making / "model.onnx", [examples[index].with_context for index in candidates])
+    scores = {index: calibrated(row, decisions) for index, row in zip(candidates, logits, strict=True)}
     chosen: list[int] = []
-    for tag in range(targets.shape[1]):
-        chosen += [index for index in np.flatnonzero(targets[:, tag] > 0).tolist() if index not in chosen][:2]
-    others = [index for index in range(0, len(examples), max(1, len(examples) // CANARIES)) if index not in chosen]
-    chosen = (chosen + others)[:CANARIES]
-    logits = onnx_logits(making / "model.onnx", [examples[index].with_context for index in chosen])
+    for group in groups:
+        sure = sorted(set(group) - set(chosen), key=lambda index: max(score * (1 - score) for score in scores[index]))
+        chosen += sure[: 2 if group is not groups[-1] else CANARIES - len(chosen)]
     return [
-        Canary(
-            text=dataset[index]["text"],
-            context=dataset[index]["context"],
-            scores=_rounded(calibrated(row, decisions)),
-        )
-        for index, row in zip(chosen, logits, strict=True)
+        Canary(text=dataset[index]["text"], context=dataset[index]["context"], scores=_rounded(scores[index]))
+        for index in chosen[:CANARIES]
     ]
 
 

@@ -30,6 +30,8 @@ class Recipe:
     batch_tokens: int = 1024
     """Tokens of a batch, padding included."""
     max_batch: int = 16
+    seed_readings: int = 1
+    """How often each passage of a real document is read in an epoch; an authored one is read once."""
     context_dropout: float = 0.5
     """Share of a passage's readings in training that leave its context out: callers rarely send one."""
     max_positive_weight: float = 3.0

@@ -33,7 +33,9 @@ def test_a_new_field_changes_no_hash() -> None:
     assert len({recipe.sha256 for recipe in PROFILES.values()}) == len(PROFILES)
 
 
-@pytest.mark.parametrize("changes", [{"average": 0.5}, {"probe_first": True}, {"layers": 1}, {"context_dropout": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{"average": 0.5}, {"probe_first": True}, {"layers": 1}, {"context_dropout": 1.0}, {"seed_readings": 2}]
+)
 def test_each_field_shapes_the_weights(
     tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus, changes: dict[str, Any]
 ) -> None:
