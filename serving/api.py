@@ -14,6 +14,11 @@ def _encodable(value: str) -> str:
     return value
 
 
+def _example(**fields: Any) -> ConfigDict:
+    """The settings of an answer that shows itself in the API's documentation."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -207,6 +212,29 @@ class TagAnswer(BaseModel):
 class DocumentAnswer(BaseModel):
     """The passages of a document in their order."""
 
+    model_config = _example(
+        model={"version": "fast-0123456789ab", "sha256": "0123…"},
+        thresholds={"advocacy_call": 0.5, "sanctions_demand": 0.5},
+        usage={"passages": 1, "tokens": 9, "truncated": 0},
+        segmenter="1",
+        characters=35,
+        tags={"advocacy_call": 1, "sanctions_demand": 1},
+        results=[
+            {
+                "start": 17,
+                "end": 36,
+                "text": "freeze their assets",
+                "context": "States should:",
+                "id": "1",
+                "tags": ["advocacy_call", "sanctions_demand"],
+                "scores": {"advocacy_call": 0.97, "sanctions_demand": 0.88},
+                "review": [],
+                "tokens": 9,
+                "truncated": False,
+            }
+        ],
+    )
+
     model: ModelRef
     thresholds: dict[str, float]
     usage: UsageOut
@@ -231,12 +259,37 @@ class TagOut(BaseModel):
 class TagsAnswer(BaseModel):
     """The tags in the order of the model's logits."""
 
+    model_config = _example(
+        codebook="1.1",
+        tags=[
+            {
+                "name": "advocacy_call",
+                "title": "Advocacy call",
+                "definition": "Someone asks others to do something in public life.",
+                "threshold": 0.5,
+            }
+        ],
+    )
+
     codebook: str
     tags: list[TagOut]
 
 
 class ModelAnswer(BaseModel):
     """What serves, and how good it is on documents that it has not seen."""
+
+    model_config = _example(
+        version="fast-0123456789ab",
+        sha256="0123…",
+        profile="fast",
+        provisional=False,
+        base_model="sentence-transformers/all-MiniLM-L6-v2",
+        max_tokens=384,
+        segmenter="1",
+        codebook="1.1",
+        trained_on={"passages": 4579, "authored": 3995, "advocacy_call": 1253},
+        metrics={"macro_f1": 0.7, "tags": {"advocacy_call": {"f1": 0.9, "positives": 185}}},
+    )
 
     version: str
     sha256: str
@@ -253,6 +306,8 @@ class ModelAnswer(BaseModel):
 
 class HealthAnswer(BaseModel):
     """`ok`, or what stands in the way."""
+
+    model_config = _example(status="ok")
 
     status: str
 

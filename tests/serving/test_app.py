@@ -273,10 +273,22 @@ def test_openapi_describes_every_answer(client: TestClient) -> None:
         assert operation["requestBody"]["content"]
         problems = [answer for status, answer in operation["responses"].items() if status != "200"]
         assert all(answer["content"][PROBLEM]["example"]["detail"] for answer in problems)
-    for model in ("TagRequest", "DocumentRequest", "TagAnswer"):
+        answer = operation["responses"]["200"]["content"]
+        assert _shown(schema, answer), path
+    for path in ("/v1/tags", "/v1/model", "/health/live", "/health/ready"):
+        assert _shown(schema, schema["paths"][path]["get"]["responses"]["200"]["content"]), path
+    for model in ("TagRequest", "DocumentRequest"):
         assert schema["components"]["schemas"][model]["examples"]
     names = {part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]}
     assert names <= set(schema["components"]["schemas"])
+
+
+def _shown(schema: Any, content: Any) -> bool:
+    """Whether every kind of this answer has an example, in its place or in its model."""
+    models = schema["components"]["schemas"]
+    return all(
+        "example" in entry or models[entry["schema"]["$ref"].rpartition("/")[2]].get("examples") for entry in content.values()
+    )
 
 
 @pytest.fixture
