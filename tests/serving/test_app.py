@@ -407,7 +407,7 @@ def test_an_engine_that_hangs_fails_its_request_and_turns_not_ready(
     service_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """500 within moments, the next request is answered; with too many hanging threads /health/ready is 503, then ok again."""
-    settings = service_settings.model_copy(update={"hang_seconds": 0.3, "canary_seconds": 60.0, "threads": 1})
+    settings = service_settings.model_copy(update={"hang_seconds": 1.0, "canary_seconds": 60.0, "threads": 1})
     gate = threading.Event()
 
     def hung(self: Classifier, encoded: Encoded) -> np.ndarray:

@@ -157,8 +157,10 @@ def test_one_bad_text_is_one_error(base: str) -> None:
 def test_who_stops_early_waits_for_nothing(base: str) -> None:
     """The first result is enough; the batches under way are left alone."""
     with TaggerClient(base) as tagger:
-        found = tagger.tag_many(("word " * 300 for _ in range(10_000)), batch=100, parallel=2)
+        found = tagger.tag_many(("word " * 300 for _ in range(10_000)), batch=200, parallel=2)
+        began = time.monotonic()
         assert next(found).id == "0"
+        first = time.monotonic() - began
         began = time.monotonic()
         found.close()  # type: ignore[attr-defined]  # it is a generator
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < first / 3

@@ -211,13 +211,13 @@ def test_a_thread_that_hangs_is_replaced() -> None:
 
 def test_a_long_unit_of_short_passes_is_left_alone() -> None:
     """A passage of many parts is no hang, nor is the time between the model's passes."""
-    scheduler = Scheduler(1, 10**9, hang_seconds=0.4)
+    scheduler = Scheduler(1, 10**9, hang_seconds=1.5)
 
     def slow(_index: int) -> str:
-        for _ in range(8):
+        for _ in range(10):
             with scheduler.passing():
                 time.sleep(0.1)
-        time.sleep(1.0)
+        time.sleep(2.0)
         return "done"
 
     assert scheduler.submit(slow, 1, 1, interactive=True).wait() == ["done"]
@@ -227,7 +227,7 @@ def test_a_long_unit_of_short_passes_is_left_alone() -> None:
 
 def test_slow_passes_raise_the_limit_and_long_units_do_not() -> None:
     """The limit follows the time of one pass, whatever a unit takes as a whole."""
-    scheduler = Scheduler(1, 10**9, hang_seconds=0.3)
+    scheduler = Scheduler(1, 10**9, hang_seconds=1.0)
 
     def long_unit(_index: int) -> None:
         for _ in range(40):
@@ -245,7 +245,7 @@ def test_slow_passes_raise_the_limit_and_long_units_do_not() -> None:
     began = time.monotonic()
     with pytest.raises(HangError):
         scheduler.submit(hang, 1, 1, interactive=True).wait()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     gate.set()
     scheduler.close()
 
@@ -266,7 +266,7 @@ def test_closing_does_not_wait_for_a_thread_that_hangs(monkeypatch: pytest.Monke
         assert inside.wait(5)
         began = time.monotonic()
         scheduler.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         gate.set()
 
 

@@ -159,7 +159,7 @@ def _ask(address: str, path: str = "/v1/tag", **body: object) -> tuple[int, dict
 
 def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM under load: /health/ready turns 503 "draining", every accepted request is answered, and it ends well."""
-    monkeypatch.setenv("TAGGER_DRAIN_SECONDS", "1.5")
+    monkeypatch.setenv("TAGGER_DRAIN_SECONDS", "4")
     with _started(quick_bundle, tmp_path) as (process, address), ThreadPoolExecutor(8) as pool:
         before = [pool.submit(_ask, address, passages=[{"text": f"word {number} " * 60}] * 40) for number in range(8)]
         while _ask(address, "/health/ready")[0] != 200:
@@ -222,7 +222,7 @@ def test_stopping_replicas_take_no_more_connections(
 ) -> None:
     """While one still finishes a request, a new caller is refused at once, not left waiting."""
     monkeypatch.setenv("TAGGER_DRAIN_SECONDS", "0.2")
-    monkeypatch.setenv("TAGGER_FINISH_SECONDS", "6")
+    monkeypatch.setenv("TAGGER_FINISH_SECONDS", "10")
     with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, address):
         port = int(address.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as slow:
