@@ -157,7 +157,7 @@ def test_one_bad_text_is_one_error(base: str) -> None:
 def test_who_stops_early_waits_for_nothing(base: str) -> None:
     """The first result is enough; the batches under way are left alone."""
     with TaggerClient(base) as tagger:
-        found = tagger.tag_many(("word " * 300 for _ in range(10_000)), batch=200, parallel=2)
+        found = tagger.tag_many(("word " * 300 for _ in range(10_000)), batch=40, parallel=2)
         began = time.monotonic()
         assert next(found).id == "0"
         first = time.monotonic() - began
