@@ -40,6 +40,8 @@ _CHARS_A_TOKEN = 4
 """English text holds about four characters a token: good enough to bound the work that waits."""
 _MOST_SENTENCES = 32
 """Spans of a passage, or of each part of a split one, that are scored to find the one that carries a tag."""
+_CONTEXT_CHARS = 10_000
+"""Only the end of a longer context is looked at: many times what fits beside a text."""
 _CONTEXT_WORDS = 60
 """Of a longer context the end is read with each sentence; the segmentation makes none that is longer."""
 _PLAIN = Options()
@@ -164,6 +166,7 @@ class Classifier:
         _check(deadline)
         if error := refusal(passage):
             return Result(error=error)
+        passage = replace(passage, context=passage.context[-_CONTEXT_CHARS:])
         cleaned = model_input(passage.text, passage.context)
         encoded = self._encoder.encode(cleaned)
         if encoded.empty:
@@ -207,7 +210,7 @@ class Classifier:
         """
         found: dict[str, Sentence] = {}
         tokens = 0
-        near = replace(passage, context=" ".join(passage.context.split()[-_CONTEXT_WORDS:]))
+        near = replace(passage, context=" ".join(passage.context.split()[-_CONTEXT_WORDS:])[-_CONTEXT_CHARS // 10 :])
         for start, end in self._sentences(passage.text, result) if result.tags else ():
             alone = self._score_span(near, start, end, _PLAIN, deadline, dropped)
             if alone is None or alone.error:

@@ -247,8 +247,10 @@ class AsyncTaggerClient(_Calls):
     ) -> AsyncIterator[ResultOut]:
         """As TaggerClient.tag_many."""
         batches = _batches(passages, batch, parallel)
-        running = deque(asyncio.ensure_future(self.tag(one, **options)) for one in islice(batches, parallel))
+        running: deque[asyncio.Future[TagAnswer]] = deque()
         try:
+            for one in islice(batches, parallel):
+                running.append(asyncio.ensure_future(self.tag(one, **options)))
             while running:
                 answer = await running.popleft()
                 running.extend(asyncio.ensure_future(self.tag(one, **options)) for one in islice(batches, 1))

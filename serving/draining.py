@@ -2,7 +2,8 @@
 
 SIGTERM turns /health/ready to 503 "draining"; requests are answered as before for `drain_seconds`, in which a load balancer
 turns elsewhere; streams end at the next line and say so; then the server closes its port and ends when the last accepted
-request has its answer. A second signal closes the port at once, a third waits for nobody.
+request has its answer. A second signal closes the port at once, a third waits for nobody. Ctrl-C does not wait before it closes
+the port.
 """
 
 import asyncio
@@ -43,8 +44,18 @@ def draining_first(service: Service) -> Iterator[None]:
         if callable(stop):
             loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
 
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def hurry(number: int, frame: FrameType | None) -> None:
+        service.draining = True
+        loop.call_soon_threadsafe(service.stopping.set)
+        if callable(interrupt):
+            interrupt(number, frame)
+
     signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGINT, hurry)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, interrupt)

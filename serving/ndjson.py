@@ -38,6 +38,8 @@ class Incoming:
         """`stopping` is set when the service is told to stop; `seconds` may pass between two chunks."""
         self._receive, self._stopping, self._seconds = receive, stopping, seconds
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._whole = False
+        """Whether all of the body has arrived."""
         self._gone = asyncio.Event()
         self._reading = asyncio.ensure_future(self._read())
 
@@ -60,22 +62,29 @@ class Incoming:
 
     async def _next(self, stopping: asyncio.Future[Any]) -> bytes | None:
         following = asyncio.ensure_future(self._chunks.get())
-        await asyncio.wait({following, stopping}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
-        if following.done():
-            return following.result()
-        following.cancel()
-        if stopping.done():
+        try:
+            if not self._stops():  # else a caller who sends faster than is scored would never be told
+                await asyncio.wait({following, stopping}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+                if following.done():
+                    return following.result()
+        finally:
+            following.cancel()
+        if self._stops():
             code, detail = "draining", "the service has been told to stop; the stream ends here"
             raise StreamEndedError(code, detail)
         code, detail = "timeout", f"nothing has arrived for {self._seconds:g} s; the stream ends here"
         raise StreamEndedError(code, detail)
 
+    def _stops(self) -> bool:
+        return self._stopping.is_set() and not self._whole
+
     async def _read(self) -> None:
         more = True
         while (message := await self._receive())["type"] != "http.disconnect":
+            self._whole = self._whole or not message.get("more_body", False)
             if message.get("body") and more:
                 await self._chunks.put(message["body"])
-            if more and not message.get("more_body", False):
+            if more and self._whole:
                 more = False
                 await self._chunks.put(None)
         self._gone.set()

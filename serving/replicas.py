@@ -21,6 +21,7 @@ log = logging.getLogger("tagger")
 
 _TICK_SECONDS = 0.1
 _LONGEST_PAUSE = 30.0
+_SHORT_LIFE = 5.0
 
 _HEALTH_SECONDS = 30
 """A replica whose interpreter has not answered for so long is killed; busy machines are slow, not dead."""
@@ -65,12 +66,15 @@ class _Replicas(Multiprocess):
         self._asked: set[Process] = set()
         self._answered: dict[Process, float] = {}
         self._again: dict[int, float] = {}
+        self._seen: dict[Process, float] = {}
+        """When each was first looked at."""
         self._failures = 0
 
     def keep_subprocess_alive(self) -> None:
         """Start dead processes again, and kill those whose interpreter has not answered for long."""
         for index, process in enumerate(self.processes):
             if process.process.is_alive() and self._answers(process):
+                self._again.pop(index, None)
                 continue
             if index not in self._again:
                 self._bury(process)
@@ -86,7 +90,9 @@ class _Replicas(Multiprocess):
     def terminate_all(self) -> None:
         """Tell all to stop; once they have closed the port, close it here too: nobody would answer what it still takes."""
         super().terminate_all()
-        time.sleep(self._drain_seconds)
+        until = time.monotonic() + self._drain_seconds
+        while time.monotonic() < until and not self.signal_queue:
+            time.sleep(_TICK_SECONDS)
         for listener in self.sockets:
             listener.close()
 
@@ -107,11 +113,14 @@ class _Replicas(Multiprocess):
         log.warning("a replica died", extra={"fields": {"pid": process.pid, "exit": process.exitcode}})
 
     def _pause(self, process: Process) -> float:
-        """Seconds before a dead replica is started again: none, unless it could not even start."""
-        if process.exitcode != STARTUP_FAILURE:
+        """Seconds before a dead replica is started again: none, unless they die one soon after the other."""
+        lived = time.monotonic() - self._seen.pop(process, 0.0)
+        if process.exitcode != STARTUP_FAILURE and lived > _SHORT_LIFE:
             self._failures = 0
             return 0.0
         self._failures += 1
+        if process.exitcode != STARTUP_FAILURE:
+            return min(_LONGEST_PAUSE, 2.0**self._failures - 2)  # the first time at once
         if not any(other.process.is_alive() for other in self.processes):
             log.error("no replica can start")
             self.failed = True
@@ -120,6 +129,7 @@ class _Replicas(Multiprocess):
 
     def _answers(self, process: Process) -> bool:
         now = time.monotonic()
+        self._seen.setdefault(process, now)
         last = self._answered.setdefault(process, now)
         try:
             if process in self._asked and process.parent_conn.poll(0):

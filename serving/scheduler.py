@@ -193,8 +193,8 @@ class Scheduler:
             yield
         finally:
             worker.passing_since = None
-            if not worker.given_up:
-                self._pass_seconds += _SMOOTHING * (time.monotonic() - began - self._pass_seconds)
+            # One that was given up and came back counts too: else a machine on which every pass is slow would never learn it.
+            self._pass_seconds += _SMOOTHING * (time.monotonic() - began - self._pass_seconds)
 
     def _start_worker(self) -> None:
         worker = _Worker()
@@ -229,7 +229,7 @@ class Scheduler:
             now = time.monotonic()
             stalled = max(0.0, now - before - 2 * _WATCH_SECONDS)
             before = now
-            lost: list[Job] = []
+            lost: list[tuple[_Worker, Job]] = []
             with self._condition:
                 limit = max(self._hang_seconds or 0.0, _SLOWEST * self._pass_seconds)
                 for worker in list(self._workers):
@@ -238,13 +238,14 @@ class Scheduler:
                     worker.passing_since += stalled
                     if worker.job and now - worker.passing_since > limit:
                         worker.given_up = True
-                        lost.append(worker.job)
-                        self._given_up = [thread for thread in self._given_up if thread.is_alive()]
-                        self._given_up.append(self._workers.pop(worker))
-                        self._start_worker()
-            for job in lost:
+                        lost.append((worker, worker.job))
+            for worker, job in lost:
                 log.error("a scoring thread was given up", extra={"fields": {"seconds": round(limit, 2)}})
                 self._fail(job, HangError(f"a scoring thread did not come back within {limit:.1f} s"))
+                with self._condition:
+                    self._given_up = [thread for thread in self._given_up if thread.is_alive()]
+                    self._given_up.append(self._workers.pop(worker))
+                    self._start_worker()
 
     def _next(self, worker: _Worker) -> tuple[Job, int] | None:
         """The next unit, or None when the scheduler is closed and empty, or the thread was given up."""

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
             )
             return 1
         settings = settings.model_copy(update={"bundle": options.bundle, "keys_required": keyed})
-        listener = _listen(options.host, options.port)
+        listener = _listen(options.host, options.port, settings.body_seconds)
         classifier = load_classifier(settings)
     except (BundleError, KeysError, _PortError) as error:
         print(f"tagger serve: {error}", file=sys.stderr)
@@ -89,11 +89,13 @@ class _PortError(Exception):
     """Raised when the address cannot be bound."""
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, unread_seconds: float) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        # A caller who reads nothing any more is given up by the kernel, or its connection would outlive its stream.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(unread_seconds * 1000))
         listener.bind((host, port))
         listener.listen(2048)
     except (OSError, OverflowError) as error:

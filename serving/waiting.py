@@ -116,10 +116,12 @@ async def _unless_gone(
     """The future's result. Raises CallerGoneError or DeadlineExceededError when that comes first."""
     seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
     futures: set[asyncio.Future[Any]] = {awaited, left_alone} if left_alone else {awaited}
-    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    if awaited.done():
-        return awaited.result()
-    awaited.cancel()
+    try:
+        await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if awaited.done():
+            return awaited.result()
+    finally:
+        awaited.cancel()
     if left_alone and left_alone.done():
         raise CallerGoneError
     raise DeadlineExceededError
@@ -135,7 +137,13 @@ async def _admit_all(
     """Queue items one after the other, each once there is room for it; None says that no more will come."""
     try:
         async for item in items:
-            await admitted.put(await _admit(classifier, item, options, deadline))
+            entry = await _admit(classifier, item, options, deadline)
+            try:
+                await admitted.put(entry)
+            except BaseException:
+                if entry[1]:  # nobody else knows of this job
+                    classifier.scheduler.cancel(entry[1])
+                raise
     except asyncio.CancelledError:
         raise
     except BaseException:

@@ -276,3 +276,23 @@ def test_without_a_limit_nothing_is_given_up() -> None:
     job = scheduler.submit(lambda _: time.sleep(1.2), 1, 1, interactive=True)
     assert job.wait() == [None]
     scheduler.close()
+
+
+def test_a_machine_on_which_every_pass_is_slow_is_learned() -> None:
+    """The first may be given up; when it comes back its time counts, and the next ones are waited for."""
+    scheduler = Scheduler(1, 10**9, hang_seconds=0.3)
+
+    def slow(_index: int) -> str:
+        with scheduler.passing():
+            time.sleep(0.8)
+        return "done"
+
+    outcomes = []
+    for _ in range(8):
+        try:
+            outcomes += scheduler.submit(slow, 1, 1, interactive=True).wait()
+        except HangError:
+            time.sleep(0.8)
+    assert outcomes[-1:] == ["done"]
+    assert scheduler.hanging == 0
+    scheduler.close()

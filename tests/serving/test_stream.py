@@ -1,12 +1,13 @@
 """Streams: a line in, a line out, in order, both ways at once, whatever a line holds and however long it goes on."""
 
+import asyncio
 import contextlib
 import http.client
 import json
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,11 @@ from urllib.parse import urlsplit
 from starlette.testclient import TestClient
 
 from serving.app import create_app
+from serving.classifier import Classifier
+from serving.ndjson import Incoming, StreamEndedError
+from serving.results import Options, PassageIn
 from serving.settings import Settings
+from serving.waiting import Item, score_in_order
 
 Running = Callable[[Settings], AbstractContextManager[str]]
 
@@ -182,3 +187,54 @@ def test_a_caller_who_does_not_read_is_cut_off(service_settings: Settings, runni
             caller.sendall(body)
         _wait_for(base, 'tagger_rejected_total{reason="caller_gone"}', "1.0")
         caller.close()
+
+
+def test_a_busy_stream_is_told_of_the_stop_too() -> None:
+    """A caller who always has more to send gets its last line like any other."""
+
+    async def run() -> tuple[int, str]:
+        stopping = asyncio.Event()
+        sent = 0
+
+        async def receive() -> dict[str, object]:
+            nonlocal sent
+            sent += 1
+            if sent > 10:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b"x\n", "more_body": True}
+
+        incoming = Incoming(receive, stopping, 5.0)
+        got, ended = 0, "whole"
+        try:
+            async for _ in incoming.chunks():
+                got += 1
+                if got == 3:
+                    stopping.set()
+        except StreamEndedError as error:
+            ended = error.code
+        incoming.close()
+        return got, ended
+
+    assert asyncio.run(run()) == (3, "draining")
+
+
+def test_nothing_waits_for_a_stream_that_was_dropped(classifier: Classifier) -> None:
+    """Whatever was queued for it is cancelled, the one that found no room among the others too."""
+
+    async def items() -> AsyncIterator[Item]:
+        number = 0
+        while True:
+            yield Item(id=str(number), passage=PassageIn(text="word " * 200))
+            number += 1
+
+    async def run() -> None:
+        scoring = score_in_order(classifier, items(), Options())
+        async for _ in scoring:
+            break
+        await scoring.aclose()
+
+    asyncio.run(run())
+    until = time.monotonic() + 2
+    while classifier.scheduler.tokens and time.monotonic() < until:
+        time.sleep(0.01)
+    assert classifier.scheduler.tokens == 0
