@@ -6,20 +6,24 @@ import http.client
 import json
 import resource
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
 from serving.app import create_app
 from serving.classifier import Classifier
+from serving.encoding import Encoded
 from serving.ndjson import Incoming, StreamEndedError
 from serving.results import Options, PassageIn
 from serving.settings import Settings
-from serving.waiting import Item, score_in_order
+from serving.waiting import WINDOW, Item, score_in_order
 
 Running = Callable[[Settings], AbstractContextManager[str]]
 
@@ -218,23 +222,34 @@ def test_a_busy_stream_is_told_of_the_stop_too() -> None:
     assert asyncio.run(run()) == (3, "draining")
 
 
-def test_nothing_waits_for_a_stream_that_was_dropped(classifier: Classifier) -> None:
+def test_nothing_waits_for_a_stream_that_was_dropped(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was queued for it is cancelled, the one that found no room among the others too."""
+    gate = threading.Event()
+    genuine = Classifier._logits
+
+    def held(self: Classifier, encoded: Encoded) -> np.ndarray:
+        assert gate.wait(20)
+        return genuine(self, encoded)
+
+    monkeypatch.setattr(Classifier, "_logits", held)
 
     async def items() -> AsyncIterator[Item]:
-        number = 0
-        while True:
-            yield Item(id=str(number), passage=PassageIn(text="word " * 200))
-            number += 1
+        for number in range(10 * WINDOW):
+            yield Item(id=str(number), passage=PassageIn(text="word " * 40))
 
-    async def run() -> None:
+    async def run() -> int:
         scoring = score_in_order(classifier, items(), Options())
-        async for _ in scoring:
-            break
-        await scoring.aclose()
+        following = asyncio.ensure_future(anext(scoring))
+        full = 0
+        while not full or full != classifier.scheduler.tokens:
+            full = classifier.scheduler.tokens
+            await asyncio.sleep(0.2)
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        return classifier.scheduler.tokens
 
-    asyncio.run(run())
-    until = time.monotonic() + 2
-    while classifier.scheduler.tokens and time.monotonic() < until:
-        time.sleep(0.01)
-    assert classifier.scheduler.tokens == 0
+    try:
+        assert asyncio.run(run()) == 0
+    finally:
+        gate.set()
