@@ -252,11 +252,16 @@ def test_a_killed_run_leaves_nothing_that_the_next_one_trips_over(state: Path, t
     read_bundle(state / "models" / "quick")
 
 
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would what these tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_cleans_up(state: Path, tiny_base: BaseModel, number: int) -> None:
     """Ctrl-C and a termination remove what was half-made and end without a traceback."""
     command = [sys.executable, "-m", "serving.cli", "train", "--quick", "--base-model", tiny_base.source, "--state", str(state)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts) as process:  # noqa: PLW1509 - one thread at that time
         until = time.monotonic() + 60
         while not list(state.glob(f"fits/*/{MAKING}*")) and time.monotonic() < until:
             time.sleep(0.01)
