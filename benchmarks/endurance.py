@@ -22,11 +22,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.passages import seed_passages
 from benchmarks.results import quick_bundle
 from benchmarks.server.contenders import contenders
 from benchmarks.server.processes import running
-from labels.documents import load_documents
-from labels.passages import split_passages
 
 _EXACT = 1e-5
 Answer = tuple[int, dict[str, Any]]
@@ -68,7 +67,7 @@ class Caller:
 
 def passages(count: int) -> list[str]:
     """Distinct passages of the lengths of the seeds."""
-    texts = [passage.text for document in load_documents() for passage in split_passages(document.text)]
+    texts = [passage.text for passage in seed_passages()]
     return [f"{number}. {texts[number % len(texts)]}" for number in range(count)]
 
 
@@ -122,17 +121,13 @@ async def same(port: int, count: int, clients: int) -> dict[str, Any]:
 
 async def hostile(port: int, count: int, clients: int) -> dict[str, Any]:
     """Good requests among broken ones; afterwards the metrics must account for everything."""
-    kinds = ["good", "good", "bad"]
     broken = ["malformed", "cut off", "abandoned"]
     rng = random.Random(0)  # noqa: S311 - a fixed load
     texts = passages(200)
     expected = [
         answer["results"][0] for _, answer in await _shared(texts, 1, port, lambda caller, text: caller.post(_body(text)))
     ]
-    items = [
-        (kinds[number % 3] if kinds[number % 3] == "good" else rng.choice(broken), rng.randrange(200))
-        for number in range(count)
-    ]
+    items = [("good" if number % 3 < 2 else rng.choice(broken), rng.randrange(200)) for number in range(count)]
 
     async def ask(caller: Caller, item: tuple[str, int]) -> str:
         kind, index = item

@@ -25,9 +25,8 @@ from onnx import TensorProto, helper
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertForSequenceClassification, pipeline
 
+from benchmarks.passages import seed_passages
 from benchmarks.results import finish, quick_bundle
-from labels.documents import load_documents
-from labels.passages import split_passages
 from serving.bundle import read_bundle
 from serving.classifier import Classifier
 from serving.encoding import Encoder
@@ -55,12 +54,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds; changes no tracked file")
     quick = parser.parse_args(arguments).quick
     bundle = quick_bundle()
-    passages = [
-        PassageIn(text=passage.text, context=passage.context)
-        for document in load_documents()
-        for passage in split_passages(document.text)
-    ]
-    passages = [passages[index] for index in np.random.default_rng(0).permutation(len(passages))][: 300 if quick else 1000]
+    passages = [PassageIn(text=passage.text, context=passage.context) for passage in seed_passages()][: 300 if quick else 1000]
     contenders = _contenders(bundle)
     rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for number in range(3 if quick else 7):

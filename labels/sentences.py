@@ -32,6 +32,16 @@ def sentence_starts(text: str) -> list[int]:
     return [0, *(match.end() for match in _boundaries(text))]
 
 
+def sentence_spans(text: str, start: int, end: int, most: int) -> list[tuple[int, int]]:
+    """Spans of the sentences in `text[start:end]`, white space around them left out; of more than `most`, a few joined."""
+    starts = [start + offset for offset in sentence_starts(text[start:end])]
+    step = -(-len(starts) // most)
+    firsts = starts[::step]
+    pairs = zip(firsts, [*firsts[1:], end], strict=True)
+    trimmed = [(right - len(text[left:right].lstrip()), left + len(text[left:right].rstrip())) for left, right in pairs]
+    return [(left, right) for left, right in trimmed if left < right]
+
+
 def last_sentence(text: str) -> str:
     """The last sentence of `text`; `text` itself when it holds only one."""
     return text[sentence_starts(text)[-1] :]

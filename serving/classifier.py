@@ -20,7 +20,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from labels.sentences import sentence_starts
+from labels.sentences import sentence_spans
+from serving.admission import MOST_SENTENCES, SENTENCE_CONTEXT_WORDS, estimated_tokens, refusal
 from serving.bundle import BundleError, Decisions, Manifest, read_bundle
 from serving.encoding import Encoded, Encoder
 from serving.engine import load_session
@@ -30,20 +31,12 @@ from serving.scheduler import DeadlineExceededError, Job, JobCancelledError, Sch
 
 CANARY_TOLERANCE = 0.03
 """Largest difference to a canary's stored score: processors round int8 differently."""
-MAX_PASSAGE_CHARS = 100_000
-"""A longer passage is refused before it is tokenized, whatever is asked for."""
 INTERACTIVE_PASSAGES = 8
 """Up to so many passages, a caller is taken to be waiting for the answer …"""
 _INTERACTIVE_TOKENS = 4096
 """… unless they are this much work."""
-_CHARS_A_TOKEN = 4
-"""English text holds about four characters a token: good enough to bound the work that waits."""
-_MOST_SENTENCES = 32
-"""Spans of a passage, or of each part of a split one, that are scored to find the one that carries a tag."""
 _CONTEXT_CHARS = 10_000
 """Only the end of a longer context is looked at: many times what fits beside a text."""
-_CONTEXT_WORDS = 60
-"""Of a longer context the end is read with each sentence; the segmentation makes none that is longer."""
 _PLAIN = Options()
 
 
@@ -138,7 +131,7 @@ class Classifier:
         More than `INTERACTIVE_PASSAGES` passages, or few very long ones, are bulk work in any case; `bulk` says that these few
         are a piece of some. `on_done` is called from a scoring thread when the job has ended.
         """
-        tokens = sum(_work(passage, sentences=options.sentences) for passage in passages)
+        tokens = sum(estimated_tokens(passage, sentences=options.sentences) for passage in passages)
         jobs: list[Job] = []
 
         def dropped() -> bool:
@@ -210,7 +203,7 @@ class Classifier:
         """
         found: dict[str, Sentence] = {}
         tokens = 0
-        near = replace(passage, context=" ".join(passage.context.split()[-_CONTEXT_WORDS:])[-_CONTEXT_CHARS // 10 :])
+        near = replace(passage, context=" ".join(passage.context.split()[-SENTENCE_CONTEXT_WORDS:])[-_CONTEXT_CHARS // 10 :])
         for start, end in self._sentences(passage.text, result) if result.tags else ():
             alone = self._score_span(near, start, end, _PLAIN, deadline, dropped)
             if alone is None or alone.error:
@@ -222,18 +215,22 @@ class Classifier:
         return replace(result, sentences=found, extra_tokens=tokens)
 
     def _sentences(self, text: str, result: Result) -> list[tuple[int, int]]:
-        """Spans of what was read of a text: its sentences, or of more than `_MOST_SENTENCES` a few at a time.
+        """Spans of what was read of a text: its sentences, or of more than `MOST_SENTENCES` a few at a time.
 
         Of a split passage the sentences of the part that scores highest for each tag.
         """
         if result.parts:
             parts = result.parts
             best = {max(range(len(parts)), key=lambda index, tag=tag: parts[index].scores[tag]) for tag in result.tags}  # type: ignore[misc]  # of a default
-            return [span for index in sorted(best) for span in _spans(text, parts[index].start, parts[index].end)]
+            return [
+                span
+                for index in sorted(best)
+                for span in sentence_spans(text, parts[index].start, parts[index].end, MOST_SENTENCES)
+            ]
         end = len(text)
         if result.truncated:
             end = self._encoder.split(text)[0][1]
-        return _spans(text, 0, end)
+        return sentence_spans(text, 0, end, MOST_SENTENCES)
 
     def _score_span(
         self,
@@ -300,42 +297,7 @@ def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value >= 0 else (power := math.exp(value)) / (1 + power)
 
 
-def _work(passage: PassageIn, *, sentences: bool) -> int:
-    """Estimated tokens of a passage. One that is refused for its length is hardly any work, but waits in memory."""
-    longest = max(len(passage.text), len(passage.context))
-    tokens = (min(len(passage.text), MAX_PASSAGE_CHARS) + min(len(passage.context), MAX_PASSAGE_CHARS)) // _CHARS_A_TOKEN + 2
-    if not sentences or longest > MAX_PASSAGE_CHARS:
-        return tokens
-    return 2 * tokens + _MOST_SENTENCES * min(len(passage.context) // _CHARS_A_TOKEN, 2 * _CONTEXT_WORDS)
-
-
-def _spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """The sentences of a piece of a text, white space around them left out; of very many, a few joined."""
-    starts = [start + offset for offset in sentence_starts(text[start:end])]
-    step = -(-len(starts) // _MOST_SENTENCES)
-    firsts = starts[::step]
-    pairs = zip(firsts, [*firsts[1:], end], strict=True)
-    trimmed = [(right - len(text[left:right].lstrip()), left + len(text[left:right].rstrip())) for left, right in pairs]
-    return [(left, right) for left, right in trimmed if left < right]
-
-
 def _check(deadline: float | None) -> None:
     if deadline is not None and time.monotonic() > deadline:
         message = "the deadline has passed"
         raise DeadlineExceededError(message)
-
-
-def refusal(passage: PassageIn) -> ItemError | None:
-    """Why a passage is not even read, or None."""
-    for what in (passage.text, passage.context):
-        if len(what) > MAX_PASSAGE_CHARS:
-            detail = f"{len(what)} characters, at most {MAX_PASSAGE_CHARS} are allowed"
-            return ItemError(code="too_long", detail=detail)
-        if (at := what.find("\0")) >= 0:
-            return ItemError(code="nul_character", detail=f"character {at} is NUL (U+0000)")
-        try:
-            what.encode("utf-8")
-        except UnicodeEncodeError as error:
-            detail = f"character {error.start} is a lone surrogate (U+{ord(what[error.start]):04X})"
-            return ItemError(code="lone_surrogate", detail=detail)
-    return None

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from serving.api import DocumentAnswer, ModelAnswer, ProblemOut, ResultOut, TagAnswer, TagsAnswer
+from serving.answers import DocumentAnswer, ModelAnswer, ProblemOut, ResultOut, TagAnswer, TagsAnswer
 
 _AGAIN = (429, 502, 503)
 _BROKEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -49,11 +49,11 @@ class TaggerError(Exception):
 class _Calls:
     """What both clients say to the service; how they say it is theirs."""
 
-    def __init__(self, attempts: int, key: str | None, max_wait: float) -> None:
+    def __init__(self, base_url: str, attempts: int, key: str | None, max_wait: float) -> None:
         if attempts < 1:
             message = f"attempts={attempts}, at least 1 is needed"
             raise ValueError(message)
-        self._attempts, self._max_wait = attempts, max_wait
+        self._base, self._attempts, self._max_wait = base_url.rstrip("/"), attempts, max_wait
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def _pause(self, attempt: int, answer: httpx.Response | None) -> float | None:
@@ -101,14 +101,14 @@ def _passages(passages: Sequence[Passage], options: Mapping[str, Any]) -> dict[s
     return _content({"passages": [{"text": one} if isinstance(one, str) else dict(one) for one in passages], **options})
 
 
-def _batches(passages: Iterable[Passage], size: int, parallel: int) -> Iterator[list[Passage]]:
+def _batches(passages: Iterable[Passage], size: int, parallel: int) -> Iterator[Sequence[Passage]]:
     """Batches of passages, each with an id: its own, or its place among all. Raises ValueError for sizes below 1."""
     if isinstance(passages, str) or min(size, parallel) < 1:
         message = f"give a list of passages, and batch={size} and parallel={parallel} of at least 1"
         raise ValueError(message)
     numbered = ({"id": str(index), **({"text": one} if isinstance(one, str) else one)} for index, one in enumerate(passages))
     while batch := list(islice(numbered, size)):
-        yield list(batch)
+        yield batch
 
 
 class TaggerClient(_Calls):
@@ -128,9 +128,8 @@ class TaggerClient(_Calls):
 
         `http` brings a client of your own (proxies, certificates).
         """
-        super().__init__(attempts, key, max_wait)
+        super().__init__(base_url, attempts, key, max_wait)
         self._http = http or httpx.Client(timeout=timeout)
-        self._base = base_url.rstrip("/")
 
     def __enter__(self) -> Self:
         """The client itself."""
@@ -216,9 +215,8 @@ class AsyncTaggerClient(_Calls):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         """As TaggerClient."""
-        super().__init__(attempts, key, max_wait)
+        super().__init__(base_url, attempts, key, max_wait)
         self._http = http or httpx.AsyncClient(timeout=timeout)
-        self._base = base_url.rstrip("/")
 
     async def __aenter__(self) -> Self:
         """The client itself."""

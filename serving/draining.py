@@ -35,7 +35,6 @@ def draining_first(service: Service) -> Iterator[None]:
     def drain(_number: int, frame: FrameType | None) -> None:
         nonlocal told
         told += 1
-        service.draining = True
         seconds = service.settings.drain_seconds if told == 1 else 0.0
         # uvicorn takes a SIGTERM for "finish", and a SIGINT after it for "at once".
         number = signal.SIGTERM if told <= _PATIENT else signal.SIGINT
@@ -47,7 +46,6 @@ def draining_first(service: Service) -> Iterator[None]:
     interrupt = signal.getsignal(signal.SIGINT)
 
     def hurry(number: int, frame: FrameType | None) -> None:
-        service.draining = True
         loop.call_soon_threadsafe(service.stopping.set)
         if callable(interrupt):
             interrupt(number, frame)

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from serving.admission import refusal
 from serving.api import PassageBody
-from serving.classifier import refusal
 from serving.results import ItemError, PassageIn
 from serving.waiting import Item
 from serving.wire import first_mistake, read_json

@@ -5,7 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from serving.api import DocumentRequest, ProblemOut, TagRequest
+from serving.answers import ProblemOut
+from serving.api import DocumentRequest, TagRequest
 from serving.problems import MEDIA_TYPE
 
 _WHY = {
@@ -47,9 +48,9 @@ def _problem(status: int) -> dict[str, Any]:
     return found
 
 
-def body(**content: dict[str, Any]) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body itself; keys are media types with `_` for `/`."""
-    return {"requestBody": {"required": True, "content": {name.replace("_", "/"): entry for name, entry in content.items()}}}
+def body(content: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body itself, by media type."""
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def reference(model: str) -> dict[str, Any]:

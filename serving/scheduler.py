@@ -75,7 +75,7 @@ class Job:
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> list[Any]:
-        """The results, in order. Raises what a unit raised, DeadlineExceededError or JobCancelledError."""
+        """The results, in order. Raises what a unit raised, DeadlineExceededError, HangError or JobCancelledError."""
         self.done.wait()
         if self.error:
             raise self.error

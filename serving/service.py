@@ -36,10 +36,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     keys_required: bool = True
     """Once there was a key, revoking the last one shuts the server: it never opens it."""
-    draining: bool = False
-    """Told to stop: not ready, and finishing what was accepted."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set with `draining`: streams end at the next line."""
+    """Set when told to stop: not ready, streams end at the next line, what was accepted is finished."""
     cutter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "cut"))
     """Cuts documents into passages, apart from the threads that requests and canaries share."""
     canaries_right: bool = False
@@ -74,14 +72,14 @@ class Service:
         """Keep the numbers that change by themselves fresh for other replicas' answers, until cancelled."""
         while True:
             self.metrics.look(ready=self.unready() is None)
-            if self.settings.replica and not self.draining and self.hanging():
+            if self.settings.replica and not self.stopping.is_set() and self.hanging():
                 log.error("the engine hangs: this replica ends, another takes its place")
                 signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(_LOOK_SECONDS)
 
     def unready(self) -> str | None:
         """Why the service is not ready, or None. Computes nothing."""
-        if self.draining:
+        if self.stopping.is_set():
             return "draining: this process has been told to stop"
         if reason := self.hanging():
             return reason

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import PlainTextResponse
 
 from serving.access import needs
-from serving.api import HealthAnswer, ModelAnswer, TagOut, TagsAnswer
+from serving.answers import HealthAnswer, ModelAnswer, TagOut, TagsAnswer
 from serving.openapi import problems
 from serving.problems import RequestProblem
 from serving.service import service_of

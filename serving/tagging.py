@@ -14,7 +14,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from labels.passages import Passage, split_passages
 from serving.access import needs
-from serving.api import Asked, DocumentAnswer, DocumentRequest, TagAnswer, TagRequest
+from serving.answers import DocumentAnswer, TagAnswer
+from serving.api import Asked, DocumentRequest, TagRequest
 from serving.classifier import Classifier
 from serving.ndjson import MEDIA_TYPES, Incoming, LinesResponse, StreamEndedError, passages_of
 from serving.openapi import body, problems, reference
@@ -67,7 +68,7 @@ def _asked(
     summary="Tag a text or a list of passages",
     response_model=TagAnswer,
     responses=problems(400, *_REFUSALS),
-    openapi_extra=body(application_json=reference("TagRequest")),
+    openapi_extra=body({JSON: reference("TagRequest")}),
 )
 async def tag(request: Request) -> Response:
     """Tag one text or many passages; a passage that cannot be scored has an `error` of its own."""
@@ -109,9 +110,11 @@ async def tag(request: Request) -> Response:
     response_model=DocumentAnswer,
     responses=problems(400, *_REFUSALS),
     openapi_extra=body(
-        application_json=reference("DocumentRequest"),
-        text_plain={"schema": {"type": "string"}, "example": "We urge the Council to act."},
-        text_markdown={"schema": {"type": "string"}, "example": "# Statement\n\n- freeze their assets\n"},
+        {
+            JSON: reference("DocumentRequest"),
+            "text/plain": {"schema": {"type": "string"}, "example": "We urge the Council to act."},
+            "text/markdown": {"schema": {"type": "string"}, "example": "# Statement\n\n- freeze their assets\n"},
+        }
     ),
 )
 async def documents(request: Request, asked: Annotated[Asked, Depends(_asked)]) -> Response:
@@ -170,7 +173,7 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(_asked)]) 
         },
         **problems(401, 403, 415, 422, 500, 503),
     },
-    openapi_extra=body(**{MEDIA_TYPES[0]: {"schema": {"type": "string"}, "example": _LINE_EXAMPLE}}),
+    openapi_extra=body({MEDIA_TYPES[0]: {"schema": {"type": "string"}, "example": _LINE_EXAMPLE}}),
 )
 async def stream(request: Request, asked: Annotated[Asked, Depends(_asked)]) -> Response:
     """Lines of JSON in (`text`, `context`, `id`), a result a line out as soon as it is there; of any length.

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+_ENGINE = ("onnxruntime==1.31.1", "tokenizers", "numpy")
+"""What `model.py` needs in a peer's environment."""
 Body = Callable[[Sequence[str]], dict[str, Any]]
 Scores = Callable[[Any], list[dict[str, float]]]
 
@@ -90,7 +92,7 @@ def _litserve(mode: str) -> Contender:
     return Contender(
         name="LitServe",
         mode=mode,
-        packages=("litserve==0.2.19", "onnxruntime==1.31.1", "tokenizers", "numpy"),
+        packages=("litserve==0.2.19", *_ENGINE),
         command=lambda folder, _, port: [str(folder / "python"), str(HERE / "litserve_peer.py"), str(port)],
         path="/predict",
         body=_plain,
@@ -102,7 +104,7 @@ def _mosec(mode: str) -> Contender:
     return Contender(
         name="mosec",
         mode=mode,
-        packages=("mosec==0.9.8", "onnxruntime==1.31.1", "tokenizers", "numpy"),
+        packages=("mosec==0.9.8", *_ENGINE),
         command=lambda folder, _, port: [
             str(folder / "python"),
             str(HERE / "mosec_peer.py"),
@@ -121,7 +123,7 @@ def _bentoml(mode: str) -> Contender:
     return Contender(
         name="BentoML",
         mode=mode,
-        packages=("bentoml==1.4.39", "onnxruntime==1.31.1", "tokenizers", "numpy"),
+        packages=("bentoml==1.4.39", *_ENGINE),
         command=lambda folder, _, port: [
             *(str(folder / "bentoml"), "serve", "bentoml_peer:Scores", "--port", str(port), "--working-dir", str(HERE))
         ],
@@ -153,7 +155,7 @@ def _mlserver(mode: str) -> Contender:
     return Contender(
         name="MLServer",
         mode=mode,
-        packages=("mlserver==1.7.1", "onnxruntime==1.31.1", "tokenizers", "numpy"),
+        packages=("mlserver==1.7.1", *_ENGINE),
         command=command,
         path="/v2/models/clf/infer",
         body=lambda texts: {"inputs": [{"name": "texts", "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}]},

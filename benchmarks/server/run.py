@@ -20,14 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.environments import environment
+from benchmarks.passages import seed_passages
 from benchmarks.results import finish, quick_bundle
 from benchmarks.server.contenders import Contender, contenders
 from benchmarks.server.processes import Running, running
-from labels.documents import load_documents
-from labels.passages import split_passages
 from serving.settings import load_settings
 
 CELLS = [(size, connections) for size in (1, 32) for connections in (1, 8, 64)]
@@ -49,7 +46,7 @@ def main(arguments: list[str]) -> int:
         print("bench-server: the load generator is missing: apt-get install wrk", file=sys.stderr)
         return 2
     chosen = [one for one in contenders() if not options.only or one.mode == "ours" or options.only in one.name]
-    model, texts = _model(), _texts()
+    model, texts = _model(), [passage.text for passage in seed_passages()]
     folders = {
         one.packages: environment(one.packages, one.name) if one.packages else Path(sys.executable).parent for one in chosen
     }
@@ -78,12 +75,6 @@ def _model() -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(quick_bundle(), folder)
     return folder
-
-
-def _texts() -> list[str]:
-    """The passages of the seeds, in a fixed order."""
-    found = [passage.text for document in load_documents() for passage in split_passages(document.text)]
-    return [found[index] for index in np.random.default_rng(0).permutation(len(found))]
 
 
 def _bodies(contender: Contender, texts: Sequence[str], folder: Path) -> dict[int, Path]:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from labels.documents import load_documents
 from labels.passages import split_passages
+from serving.admission import MAX_PASSAGE_CHARS
 from serving.bundle import Decisions
-from serving.classifier import MAX_PASSAGE_CHARS, Classifier, calibrated
+from serving.classifier import Classifier, calibrated
 from serving.results import Options, PassageIn
 from serving.scheduler import DeadlineExceededError, JobCancelledError
 

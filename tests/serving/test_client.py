@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import httpx
 import pytest
 
-from serving.api import TagAnswer
+from serving.answers import TagAnswer
 from serving.client import AsyncTaggerClient, TaggerClient, TaggerError
 from serving.keys import create_key
 from serving.settings import Settings

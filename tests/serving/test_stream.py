@@ -156,12 +156,12 @@ def _wait_for(base: str, name: str, value: str) -> None:
     assert _metric(base, name) == value
 
 
-def _open(base: str, body: bytes) -> socket.socket:
-    """A connection on which a whole stream has been sent and nothing read."""
+def _connected(base: str, length: int) -> socket.socket:
+    """A connection on which a stream of so many bytes has been announced."""
     host, _, port = urlsplit(base).netloc.partition(":")
     caller = socket.create_connection((host, int(port)), timeout=20)
     head = f"POST /v1/tag/stream HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON['content-type']}\r\n"
-    caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    caller.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
     return caller
 
 
@@ -169,7 +169,8 @@ def test_a_caller_who_leaves_after_the_last_line_is_noticed(service_settings: Se
     """What it still waited for is not computed."""
     body = (json.dumps({"text": "word " * 40}) + "\n").encode() * 3000
     with running(service_settings) as base:
-        caller = _open(base, body)
+        caller = _connected(base, len(body))
+        caller.sendall(body)
         caller.recv(100)
         caller.close()
         _wait_for(base, 'tagger_rejected_total{reason="caller_gone"}', "1.0")
@@ -181,11 +182,8 @@ def test_a_caller_who_does_not_read_is_cut_off(service_settings: Settings, runni
     """It holds neither threads nor memory for longer than a body may take."""
     body = (json.dumps({"id": "x" * 250, "text": ""}) + "\n").encode() * 20_000
     with running(service_settings.model_copy(update={"body_seconds": 1.0})) as base:
-        host, _, port = urlsplit(base).netloc.partition(":")
-        caller = socket.create_connection((host, int(port)), timeout=20)
+        caller = _connected(base, len(body))
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        head = f"POST /v1/tag/stream HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON['content-type']}\r\n"
-        caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
         caller.settimeout(0.5)
         with contextlib.suppress(OSError):
             caller.sendall(body)
