@@ -55,10 +55,12 @@ class ResultOut(BaseModel):
 
 
 class DocumentResultOut(ResultOut):
-    """One passage of a document; offsets are Unicode code points of the text that was sent."""
+    """One passage of a document; offsets are Unicode code points of the text that was sent, or that was extracted."""
 
     start: int
     end: int
+    page: int | None = None
+    """Of a PDF, from 1."""
     text: str | None = None
     context: str | None = None
     """The lead-ins that the passage was read with."""
@@ -145,7 +147,9 @@ class DocumentAnswer(BaseModel):
     segmenter: str
     """Version of the rules that cut the text into passages."""
     characters: int
-    """Of the text that was sent, in Unicode code points."""
+    """Of the text that was sent or extracted, in Unicode code points."""
+    notes: list[str] | None = None
+    """What of the document could not be read, though the rest could."""
     tags: dict[str, int]
     """Tag -> passages that have it."""
     results: list[DocumentResultOut]

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from serving import status, tagging
+from serving import documents, status, tagging
 from serving.classifier import Classifier
 from serving.draining import draining_first
 from serving.keys import KeyRing, KeysError
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     service = Service(settings=settings, keys=ring, loaded=classifier, keys_required=settings.keys_required or _has_keys(ring))
     app.state.service = service
     app.include_router(tagging.router)
+    app.include_router(documents.router)
     app.include_router(status.router)
     app.add_exception_handler(RequestProblem, _counting(service, on_request_problem))
     app.add_exception_handler(RequestValidationError, _counting(service, on_bad_query))
@@ -88,4 +89,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for watch in watches:
             watch.cancel()
         service.canaries_right = False
+        await asyncio.to_thread(service.reader.close)
         await asyncio.to_thread(classifier.close)

@@ -8,7 +8,7 @@ import sys
 
 _COMMANDS = {
     "serve": ("serving.serve", "serve a bundle over HTTP"),
-    "score": ("serving.batch", "tag documents and JSON lines, write JSON lines"),
+    "score": ("serving.batch.command", "tag documents and tables of passages, write a table"),
     "keys": ("serving.keys", "create and list API keys"),
     "labels": ("labels.cli", "check the labels, print agreement, build the flat file"),
     "train": ("training.train", "train a bundle (extra `train`)"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _LINE_SECONDS = 10.0
 _SETTLED_STEPS = 3
@@ -48,20 +48,32 @@ def progress(title: str, steps: int) -> Iterator[Advance]:
     print(f"{title}: done in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
+Shown = Callable[[int, float], None]
+"""Called with the number of things done since the last call, and the share of the whole that is done."""
+
+
 @contextmanager
-def counter(title: str, things: str) -> Iterator[Advance]:
-    """Show how many `things` are done and how fast, of a number not known beforehand; silent where no terminal is."""
+def rate_shown(title: str, things: str) -> Iterator[Shown]:
+    """Show how many `things` are done, how fast, and the time left; silent where no terminal is."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda _, __: None
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    started = time.monotonic()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    started, done = time.monotonic(), 0
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(title, total=1.0)
 
-        def advance(count: int) -> None:
-            done = int(bar.tasks[task].completed) + count
+        def show(count: int, share: float) -> None:
+            nonlocal done
+            done += count
             rate = done / max(1e-9, time.monotonic() - started)
-            bar.update(task, completed=done, description=f"{title}: {done} {things}, {rate:.0f} a second")
+            bar.update(task, completed=share, description=f"{title}: {done} {things}, {rate:.0f} a second")
 
-        yield advance
+        yield show

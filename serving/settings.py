@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """Passages of one document over HTTP."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Bytes of a request's body, counted as they arrive; of a stream, bytes of one line."""
+    max_document_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """Bytes of an uploaded document that is more than text: PDF, DOCX and the like."""
     body_seconds: float = Field(default=30.0, gt=0)
     """Time in which a request's body must have arrived; a slower one is answered 408. Of a stream, time between two bytes."""
     max_queue_tokens: int = Field(default=200_000, ge=1)

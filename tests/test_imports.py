@@ -18,7 +18,10 @@ def modules_after(code: str, root: Path) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("module", ["serving.serve", "serving.app", "serving.batch", "serving.keys", "labels.cli"])
+@pytest.mark.parametrize(
+    "module",
+    ["serving.serve", "serving.app", "serving.batch.command", "serving.extraction.isolated", "serving.keys", "labels.cli"],
+)
 def test_no_training_stack_on_the_serving_path(module: str, root: Path) -> None:
     """Serving and labels never import what only training needs."""
     assert set() == modules_after(f"import {module}", root) & HEAVY

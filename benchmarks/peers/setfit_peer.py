@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
 from setfit import SetFitModel, Trainer, TrainingArguments
 
+torch.set_float32_matmul_precision("medium")  # bfloat16 products, as our own training has them
 source, target = map(Path, sys.argv[1:])
 data = json.loads(source.read_text(encoding="utf-8"))
 model = SetFitModel.from_pretrained(data["encoder"], multi_target_strategy="one-vs-rest")

@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
+torch.set_float32_matmul_precision("medium")  # bfloat16 products, as our own training has them
 source, target = map(Path, sys.argv[1:])
 data = json.loads(source.read_text(encoding="utf-8"))
 tokenizer = AutoTokenizer.from_pretrained(data["encoder"])

@@ -60,26 +60,17 @@ def contenders() -> list[Contender]:
 def _infinity(mode: str) -> Contender:
     def command(folder: Path, model: Path, port: int) -> list[str]:
         batch = ["--batch-size", "1"] if mode == "tuned" else []
+        # An absolute folder is not found by the optimum that it asks for, so it is started inside of it.
+        start = ["env", "-C", str(model), str(folder / "infinity_emb"), "v2", "--model-id", ".", "--served-model-name", "clf"]
         return [
-            *(
-                str(folder / "infinity_emb"),
-                "v2",
-                "--model-id",
-                str(model),
-                "--served-model-name",
-                "clf",
-                "--engine",
-                "optimum",
-            ),
-            *("--device", "cpu", "--port", str(port), "--no-bettertransformer", "--no-model-warmup", *batch),
+            *(*start, "--engine", "optimum", "--device", "cpu", "--port", str(port)),
+            *("--no-bettertransformer", "--no-model-warmup", *batch),
         ]
 
     return Contender(
         name="infinity-emb",
         mode=mode,
-        packages=(
-            *("infinity-emb[server,optimum]==0.0.77", "transformers==4.49.0", "torch==2.13.0", "onnxruntime", "click<8.2"),
-        ),
+        packages=(*("infinity-emb[server,optimum]==0.0.78", "transformers==4.57.6", "torch==2.13.0", "onnxruntime==1.31.1"),),
         command=command,
         path="/classify",
         body=lambda texts: {"model": "clf", "input": list(texts), "raw_scores": False},

@@ -99,7 +99,9 @@ def _same(server: Running, texts: Sequence[str], known: Sequence[dict[str, float
 
 def _load(server: Running, bodies: Path, cell: Cell, *, quick: bool) -> dict[str, float]:
     size, connections = cell
-    seconds = 2 if quick else 5
+    seconds = (2 if quick else 5) + size * connections // (
+        256 if quick else 128
+    )  # long enough for each connection's first answer
     before = server.cpu_seconds()
     command = [
         "wrk",
@@ -138,7 +140,8 @@ def _ratios(figures: dict[Contender, dict[Cell, dict[str, float]]], mode: str) -
     """Ours over the best peer of a mode, cell by cell."""
     [ours] = [found for one, found in figures.items() if one.mode == "ours"]
     peers = [found for one, found in figures.items() if one.mode == mode]
-    return {cell: ours[cell]["passages_per_s"] / max(found[cell]["passages_per_s"] for found in peers) for cell in CELLS}
+    best = {cell: max(found[cell]["passages_per_s"] for found in peers) for cell in CELLS}
+    return {cell: ours[cell]["passages_per_s"] / max(best[cell], 0.1) for cell in CELLS}
 
 
 def _result(

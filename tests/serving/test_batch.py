@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from labels.passages import split_passages
-from serving.batch import main
+from serving.batch.command import main
 
 DOCUMENT = """# Report
 
@@ -85,7 +85,7 @@ def test_every_bad_input_is_a_row_and_the_run_goes_on(quick_bundle: Path, folder
     bad.write_bytes(
         b'{\n[]\n{"txt": "a"}\n{"text": "a", "context": 5}\n{"text": ""}\n{"text": "\\ud800"}\n\xff\n{"text": "fine"}\n'
     )
-    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    (folder / "latin.txt").write_bytes(b"\x01\x02\x03" * 3000)
     out = tmp_path / "out.jsonl"
     assert (
         run(quick_bundle, bad, folder / "latin.txt", folder / "none.txt", folder / "none.jsonl", folder / "d.png", "-o", out)
@@ -101,10 +101,10 @@ def test_every_bad_input_is_a_row_and_the_run_goes_on(quick_bundle: Path, folder
         "character 0 is a lone surrogate",
         "line 7 is not JSON",
         None,
-        "is not UTF-8: byte 3 is 0xe9",
+        "full of control characters",
         "cannot be read: No such file",
         "cannot be read: No such file",
-        "a file of type '.png' (known: .jsonl, .markdown, .md, .text, .txt)",
+        "a file of type '.png' (known: .csv, .docx, .eml, .epub, .htm, .html, .jsonl, .markdown, .md, .ndjson, .parquet",
     ]
     assert len(expected) == len(details)
     for want, found in zip(expected, details, strict=True):

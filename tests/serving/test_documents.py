@@ -58,7 +58,7 @@ def test_an_empty_document_has_no_passages(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "query", "status", "said"),
     [
-        ("x", "application/pdf", {}, 415, "send one of text/plain, text/markdown, application/json"),
+        ("x", "application/msword", {}, 415, "send one of text/plain, text/markdown, text/html"),
         (b"caf\xe9", "text/plain", {}, 400, "byte 3 is 0xe9"),
         ("x", "text/plain", {"threshold": "advocacy:0.5"}, 422, "known: advocacy_call"),
         ("x", "text/plain", {"threshold": "advocacy_call:2"}, 422, "from 0 to 1"),

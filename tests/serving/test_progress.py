@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from serving.progress import counter, progress
+from serving.progress import progress, rate_shown
 
 
 def test_lines_with_an_estimate_where_no_terminal_is(
@@ -38,6 +38,6 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_counting_is_silent_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
     """A script's log is not filled."""
-    with counter("scoring", "passages") as advance:
-        advance(5)
+    with rate_shown("scoring", "passages") as show:
+        show(5, 0.5)
     assert capsys.readouterr().err == ""

@@ -33,7 +33,9 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
 @pytest.fixture(scope="session")
 def tiny_recipe(tiny_base: BaseModel) -> Recipe:
     """Two epochs on the tiny encoder."""
-    return replace(FAST, profile="tiny", base_model=tiny_base.source, epochs=2, encoder_rate=1e-3, head_rate=1e-2)
+    return replace(
+        FAST, profile="tiny", base_model=tiny_base.source, epochs=2, encoder_rate=1e-3, head_rate=1e-2, teacher_weight=0.0
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,152 @@
+"""The engine of many machines: the same rows by Ray Data, from and to local folders or object stores (extra `ray`).
+
+Inputs are read by tasks where there is room, passages go in blocks to actors that hold the bundle, and Parquet files come
+out. What is lost with a machine is done again by another; the order is kept. Every machine must see inputs and bundle.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.dataset
+import ray
+import ray.data
+
+from serving.batch.items import Item, items_of
+from serving.batch.journal import Progress, RunError
+from serving.batch.outputs import flat, schema, summaries, summary_line
+from serving.batch.rows import row_of
+from serving.batch.running import Run
+from serving.bundle import Manifest
+from serving.classifier import Classifier
+from serving.extraction.isolated import DocumentReader
+from serving.results import PassageIn
+
+_BLOCK = 256
+"""Passages of one batch."""
+_READING_CORES = 0.5
+"""Of a core for a task that reads; another number than the actors', so that Ray keeps both apart."""
+
+
+def scored(run: Run, manifest: Manifest, output: str, address: str | None) -> Progress:
+    """Score a run's inputs into a folder of Parquet files. Raises RunError."""
+    files, place = fsspec.core.url_to_fs(output)
+    if not output.endswith(".parquet"):
+        message = f"{output}: the ray engine writes a folder of Parquet files; name it NAME.parquet"
+        raise RunError(message)
+    if files.exists(place):
+        message = f"{output} is there already; remove it, or name another output"
+        raise RunError(message)
+    _join(address)
+    cores = max(1, int(_resources().get("CPU", 1)))
+    try:
+        rows = (
+            ray.data.from_items([{"input": number} for number in range(len(run.inputs))], override_num_blocks=len(run.inputs))
+            .map_batches(
+                _read,  # type: ignore[arg-type]  # of the batch alone, which the further arguments of `fn_args` are not
+                fn_args=(run,),
+                batch_size=1,
+                batch_format="pyarrow",
+                num_cpus=_READING_CORES,
+            )
+            .map_batches(
+                _Score,
+                fn_constructor_args=(run,),
+                batch_size=_BLOCK,
+                batch_format="pyarrow",
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cores),
+                num_cpus=1,
+            )
+        )
+        part = f"{place}.part"
+        rows.write_parquet(part, filesystem=files, mode=ray.data.SaveMode.OVERWRITE)
+    finally:
+        ray.shutdown()
+    files.mv(part, place, recursive=True)
+    return _finished(files, place, manifest)
+
+
+def _resources() -> dict[str, float]:
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # of the library
+    return found
+
+
+def _join(address: str | None) -> None:
+    """Connect to a cluster, or start one of this machine alone. Raises RunError."""
+    own: dict[str, Any] = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except ConnectionError as error:
+        message = f"no Ray cluster answers at {address}: {error}"
+        raise RunError(message) from error
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = sys.stderr.isatty()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _read(batch: Any, run: Run) -> Iterator[Any]:
+    """The items of one input, a block at a time."""
+    [number] = batch.column("input").to_pylist()
+    reader = DocumentReader()
+    lines: list[str] = []
+    try:
+        for item in items_of(run.inputs[: number + 1], reader, run.reading, (number, 0)):
+            lines.append(json.dumps(asdict(item)))
+            if len(lines) == _BLOCK:
+                yield pa.table({"item": lines})
+                lines = []
+    finally:
+        reader.close()
+    if lines:
+        yield pa.table({"item": lines})
+
+
+class _Score:
+    """An actor that holds the bundle."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._classifier = Classifier.load(run.bundle, threads=1)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Rows of items."""
+        run, manifest = self._run, self._classifier.manifest
+        items = [_item(line) for line in batch.column("item").to_pylist()]
+        results = iter(self._classifier.score([item.passage for item in items if item.passage], run.options))
+        rows = [row_of(item, next(results) if item.passage else None, manifest.name, run.wanted) for item in items]
+        kept = [flat(row, manifest.tags, joined=False) for row in rows if row]
+        return pa.Table.from_pylist(kept, schema=schema(manifest.tags))
+
+
+def _item(line: str) -> Item:
+    entry = json.loads(line)
+    passage = entry.pop("passage")
+    return Item(**entry, passage=PassageIn(**passage) if passage else None)
+
+
+def _finished(files: Any, place: str, manifest: Manifest) -> Progress:
+    """Write the summaries of the documents beside the output, and count."""
+    table = pyarrow.dataset.dataset(sorted(files.find(place)), filesystem=files, format="parquet")
+    progress = Progress(complete=True)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal progress
+        for batch in table.to_batches(columns=["document", "tags", "review", "error_code", "error_detail"]):
+            for row in batch.to_pylist():
+                if row["error_code"]:
+                    row["error"] = {"code": row["error_code"], "detail": row["error_detail"]}
+                progress = replace(
+                    progress, rows=progress.rows + 1, passages=progress.passages + 1, failed=progress.failed + ("error" in row)
+                )
+                yield row
+
+    with files.open(f"{place.removesuffix('.parquet')}.documents.jsonl", "w", encoding="utf-8") as out:
+        for one in summaries(rows(), manifest.tags):
+            out.write(summary_line(one))
+    return progress

@@ -1,0 +1,143 @@
+"""The passages of the inputs, one after the other, each with the place that it came from."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labels.passages import split_passages
+from serving.batch.inputs import KNOWN, Input
+from serving.batch.tables import Columns, TableError, rows_of
+from serving.extraction.extracted import Extracted, ExtractionError
+from serving.extraction.isolated import DocumentReader
+from serving.results import PassageIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A passage to score, or what is wrong with the place where one should be."""
+
+    document: int
+    """Index of the input."""
+    index: int
+    """Of the item within its input, from 0."""
+    place: dict[str, Any] = field(default_factory=dict)
+    """What its row says of where it came from."""
+    passage: PassageIn | None = None
+    code: str = "unreadable"
+    problem: str = ""
+    read: float = 1.0
+    """Share of the input that has been read with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How inputs are read."""
+
+    columns: Columns = field(default_factory=Columns)
+    texts: Path | None = None
+    """Folder for the text of each document, to which the offsets count; None keeps none."""
+
+
+def items_of(
+    inputs: Sequence[Input], reader: DocumentReader, reading: Reading, start: tuple[int, int] = (0, 0)
+) -> Iterator[Item]:
+    """All items from a place on: (index of the input, index within it). Raises OSError when a text cannot be kept."""
+    first, skipped = start
+    for number in range(first, len(inputs)):
+        found = (
+            _of_table(number, inputs[number], reading)
+            if inputs[number].is_table
+            else _of_document(number, inputs[number], reader, reading)
+        )
+        for item in found:
+            if number > first or item.index >= skipped:
+                yield item
+
+
+def _of_document(number: int, source: Input, reader: DocumentReader, reading: Reading) -> Iterator[Item]:
+    place = {"document": source.shown}
+    if source.kind is None:
+        suffix = source.path.suffix or "none"
+        problem = f"a file of type {suffix!r} (known: {', '.join(sorted(KNOWN))})"
+        yield Item(document=number, index=0, place=place, code="unknown_type", problem=problem)
+        return
+    try:
+        found = reader.read(_content(source, reader), source.kind)
+    except OSError as error:
+        yield Item(document=number, index=0, place=place, problem=f"cannot be read: {error.strerror}")
+        return
+    except ExtractionError as error:
+        yield Item(document=number, index=0, place=place, code=error.code, problem=error.detail)
+        return
+    if reading.texts:
+        _keep(reading.texts, number, source, found)
+    passages = split_passages(found.text)
+    count = len(passages) + len(found.notes)
+    for index, passage in enumerate(passages):
+        where = {"start": passage.start, "end": passage.end}
+        if (page := found.page_at(passage.start)) is not None:
+            where["page"] = page
+        yield Item(
+            document=number,
+            index=index,
+            place={**place, **where, "context": passage.context, "text": passage.text},
+            passage=PassageIn(text=passage.text, context=passage.context),
+            read=(index + 1) / count,
+        )
+    for index, note in enumerate(found.notes, start=len(passages)):
+        yield Item(document=number, index=index, place=place, code="incomplete", problem=note, read=(index + 1) / count)
+
+
+def _content(source: Input, reader: DocumentReader) -> bytes:
+    with source.open() as file:
+        return file.read(reader.limits.file_bytes + 1)
+
+
+def _keep(folder: Path, number: int, source: Input, found: Extracted) -> None:
+    """Write a document's text under its number and name, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / text_name(number, source)
+    part = target.with_name(f".{target.name}.part")
+    part.write_text(found.text, encoding="utf-8", newline="")
+    os.replace(part, target)  # noqa: PTH105 - the atomic form, named as what it is
+
+
+def text_name(number: int, source: Input) -> str:
+    """The name under which a document's text is kept: unique in a run, and safe on any file system."""
+    return f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(source.shown).name)[:80]}.txt"
+
+
+def _of_table(number: int, source: Input, reading: Reading) -> Iterator[Item]:
+    index = 0
+    try:
+        with source.open() as file:
+            for row in rows_of(file, source.kind or "", reading.columns, source.size):
+                line = "line" if source.kind == "jsonl" else "row"
+                place: dict[str, Any] = {"document": source.shown, line: row.number}
+                if row.id is not None:
+                    place["id"] = row.id
+                if row.problem:
+                    yield Item(document=number, index=index, place=place, problem=row.problem, read=row.read)
+                else:
+                    if _is_whole(row.text) and _is_whole(row.context):  # else the row could not be written with them
+                        place |= {"context": row.context, "text": row.text}
+                    passage = PassageIn(text=row.text, context=row.context)
+                    yield Item(document=number, index=index, place=place, passage=passage, read=row.read)
+                index += 1
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        yield Item(document=number, index=index, place={"document": source.shown}, problem=problem)
+    except TableError as error:
+        yield Item(document=number, index=index, place={"document": source.shown}, problem=str(error))
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text can be written: no lone surrogate in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

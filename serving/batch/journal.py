@@ -1,0 +1,154 @@
+"""The spool of a run, and how far it is: what lets a killed run go on where it stood.
+
+    .scores.csv.run/     beside the output `scores.csv`
+        run.json         what the run is: inputs with sizes and times, model, options
+        rows.jsonl       the rows so far
+        progress.json    how much of the spool counts, and which item comes next; replaced in one step
+
+Rows are synced before the progress that counts them, so rows beyond it are cut off and scored again: none is lost,
+none stands twice.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+_RUN, _ROWS, _PROGRESS, _LOCK = "run.json", "rows.jsonl", "progress.json", "lock"
+
+
+class RunError(Exception):
+    """Raised when a run cannot begin or go on; the message says why, and the way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    bytes: int = 0
+    """Of the spool that count."""
+    document: int = 0
+    """Index of the input of the next item."""
+    index: int = 0
+    """Of the next item within its input."""
+    passages: int = 0
+    """Scored so far."""
+    rows: int = 0
+    """Written so far."""
+    failed: int = 0
+    """Items that could not be read or scored."""
+    complete: bool = False
+    """Whether all inputs have been read to their ends."""
+
+
+class Journal:
+    """The work folder of one output, locked for one run."""
+
+    def __init__(self, output: Path) -> None:
+        """Name the folder; nothing is made yet."""
+        self.folder = output.with_name(f".{output.name}.run")
+        self.rows = self.folder / _ROWS
+        self._lock: int | None = None
+        self._spool: Any = None
+        self.progress = Progress()
+
+    def begin(self, run: Mapping[str, Any], *, restart: bool) -> bool:
+        """Open the spool, at its start or where a killed run stood; whether it goes on.
+
+        Raises RunError when another run is at work, or this one is not the one that was begun; OSError.
+        """
+        self.folder.mkdir(exist_ok=True)
+        self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = "another run is writing this output; wait for it, or name another output"
+            raise RunError(message) from error
+        known = None if restart else self._read(_RUN)
+        progress = None if restart else self._read(_PROGRESS)
+        if known is None or progress is None:
+            for name in (_PROGRESS, _ROWS, _RUN):
+                (self.folder / name).unlink(missing_ok=True)
+            self._write(_RUN, run)
+            self._spool = self.rows.open("wb")
+            self.checkpoint(Progress())
+            return False
+        if difference := _difference(known, json.loads(json.dumps(run))):
+            message = (
+                f"a run of other making was begun for this output ({difference}); finish that one, or begin anew with --restart"
+            )
+            raise RunError(message)
+        self.progress = Progress(**progress)
+        if not (self.progress.complete and not self.rows.exists()):
+            self._spool = self.rows.open("r+b")
+            self._spool.truncate(self.progress.bytes)
+            self._spool.seek(self.progress.bytes)
+        return True
+
+    def write(self, lines: bytes) -> None:
+        """Append rows to the spool; they count from the next checkpoint on."""
+        self._spool.write(lines)
+
+    def checkpoint(self, progress: Progress) -> None:
+        """Make all rows so far count."""
+        self._spool.flush()
+        os.fsync(self._spool.fileno())
+        self.progress = replace(progress, bytes=self._spool.tell())
+        self._write(_PROGRESS, asdict(self.progress))
+
+    def close(self) -> None:
+        """Let the next run of this output go on."""
+        if self._spool:
+            self._spool.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def remove(self) -> None:
+        """Delete the folder of a finished run."""
+        shutil.rmtree(self.folder)
+
+    def remove_if_untouched(self) -> None:
+        """Delete the folder of a run that has done nothing: there is nothing to go on with."""
+        if self.progress.document == self.progress.index == 0 and not self.progress.complete and self._lock is not None:
+            self.remove()
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        part = self.folder / f"{name}.part"
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(content, file, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.folder / name)  # noqa: PTH105 - the atomic form, named as what it is
+        directory = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What has changed since a run was begun, for people; "" for nothing."""
+    for name in sorted({*known, *wanted} - {"inputs"}):
+        if known.get(name) != wanted.get(name):
+            return f"{name}: {known.get(name)!r} then, {wanted.get(name)!r} now"
+    before, now = ({entry[0]: entry[1:] for entry in run.get("inputs", [])} for run in (known, wanted))
+    for path in [*before, *now]:
+        if path not in now:
+            return f"the input {path} is gone"
+        if path not in before:
+            return f"the input {path} is new"
+        if before[path] != now[path]:
+            return f"the input {path} has changed"
+    return "" if known.get("inputs") == wanted.get("inputs") else "the order of the inputs"

@@ -1,0 +1,183 @@
+"""A run that is killed, stopped or runs out of room goes on where it stood, and ends as an undisturbed one does."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from serving.batch.command import main
+
+TAGGER = [sys.executable, "-m", "serving.cli", "score"]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, root: Path) -> Path:
+    """The seeds, and a table of many passages with a bad row now and then."""
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    for seed in sorted((root / "seeds").glob("*.txt")):
+        shutil.copy(seed, folder)
+    rows = [
+        json.dumps({"text": f"We urge council number {n} to act against those responsible.", "id": n}) if n % 97 else "broken"
+        for n in range(1500)
+    ]
+    (folder / "z.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def command(bundle: Path, inputs: Path, out: Path, *more: str) -> list[str]:
+    """The run that is disturbed."""
+    return [*TAGGER, str(inputs), "-o", str(out), "--bundle", str(bundle), *more]
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(
+    quick_bundle: Path, inputs: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 at 20 random moments of runs that go on: the same bytes as without, and no traces."""
+    monkeypatch.setattr("serving.batch.running._CHECKPOINT_SECONDS", 0.05)
+    whole = tmp_path / "whole.jsonl"
+    started = time.monotonic()
+    assert subprocess.run(command(quick_bundle, inputs, whole), cwd=root, check=False, capture_output=True).returncode == 1
+    seconds = time.monotonic() - started
+    out, chance = tmp_path / "out.jsonl", random.Random(4)  # noqa: S311 - no secret
+    killed = went_on = 0
+    for _ in range(200):
+        process = subprocess.Popen(command(quick_bundle, inputs, out), cwd=root, stderr=subprocess.PIPE)
+        try:
+            process.wait(chance.uniform(0.3, 0.9) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += 1
+        went_on += b"goes on after" in process.communicate()[1]
+        if out.exists():
+            assert out.read_bytes() == whole.read_bytes()
+            assert out.with_name("out.documents.jsonl").read_bytes() == whole.with_name("whole.documents.jsonl").read_bytes()
+            out.unlink()
+        if killed >= 20 and process.returncode == 1:
+            break
+    assert killed >= 20
+    assert went_on >= 5
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_keeps_what_is_done(quick_bundle: Path, inputs: Path, tmp_path: Path, root: Path, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end the run after the chunk, say what goes on, and lose nothing."""
+    out = tmp_path / "out.csv"
+    process = subprocess.Popen(command(quick_bundle, inputs, out), cwd=root, stderr=subprocess.PIPE, text=True)
+    progress = tmp_path / ".out.csv.run" / "progress.json"
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (progress.exists() and json.loads(progress.read_text())["passages"]):
+        time.sleep(0.02)
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, said
+    assert "the same command goes on" in said
+    assert not out.exists()
+    done = json.loads(progress.read_text(encoding="utf-8"))["passages"]
+    again = subprocess.run(command(quick_bundle, inputs, out), cwd=root, capture_output=True, text=True, check=False)
+    assert f"goes on after {done} passages" in again.stderr
+    assert out.exists()
+
+
+def begun(bundle: Path, inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was begun and fell over in the middle."""
+    import serving.batch.running as running
+
+    def fall(*_: object) -> None:
+        message = "stop"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "finish", fall)
+        with pytest.raises(RuntimeError):
+            main([str(inputs), "-o", str(out), "--bundle", str(bundle)])
+
+
+def test_another_model_option_or_input_is_refused(
+    quick_bundle: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would mix two runs is refused with what differs and the way out; --restart begins anew."""
+    out = tmp_path / "out.jsonl"
+    begun(quick_bundle, inputs, out, monkeypatch)
+    run = [str(inputs), "-o", str(out), "--bundle", str(quick_bundle)]
+    assert main([*run, "--threshold", "advocacy_call:0.9"]) == 2
+    assert "options" in (said := capsys.readouterr().err)
+    assert "--restart" in said
+    (inputs / "new.txt").write_text("New.", encoding="utf-8")
+    assert main(run) == 2
+    assert f"the input {inputs / 'new.txt'} is new" in capsys.readouterr().err
+    (inputs / "new.txt").unlink()
+    table = inputs / "z.jsonl"
+    before = table.stat().st_mtime_ns
+    os.utime(table, ns=(before, before + 1))
+    assert main(run) == 2
+    assert f"the input {table} has changed" in capsys.readouterr().err
+    os.utime(table, ns=(before, before))
+    assert main(run) == 1
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + 1500
+    begun(quick_bundle, inputs, out, monkeypatch)
+    assert main([*run, "--no-text", "--restart"]) == 1
+    assert "text" not in json.loads(out.read_text(encoding="utf-8").splitlines()[0])
+
+
+def test_two_runs_of_one_output_do_not_mix(quick_bundle: Path, inputs: Path, tmp_path: Path, root: Path) -> None:
+    """The second one is told to wait."""
+    out = tmp_path / "out.jsonl"
+    first = subprocess.Popen(command(quick_bundle, inputs, out), cwd=root, stderr=subprocess.PIPE)
+    while not (tmp_path / ".out.jsonl.run" / "progress.json").exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    second = subprocess.run(command(quick_bundle, inputs, out), cwd=root, capture_output=True, text=True, check=False)
+    first.communicate()
+    assert second.returncode == 2
+    assert "another run is writing this output" in second.stderr
+    assert out.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_loses_nothing(quick_bundle: Path, inputs: Path, tmp_path: Path, root: Path) -> None:
+    """On a disk without room the run ends with one line; with room again the same command ends it."""
+    whole, disk = tmp_path / "whole.jsonl", tmp_path / "disk"
+    assert main([str(inputs), "-o", str(whole), "--bundle", str(quick_bundle)]) == 1
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=True)
+    try:
+        run = command(quick_bundle, inputs, disk / "out.jsonl")
+        first = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
+        assert first.returncode == 2
+        assert "No space left on device" in first.stderr
+        assert "the same command goes on from there" in first.stderr
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        second = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert (disk / "out.jsonl").read_bytes() == whole.read_bytes()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_an_output_folder_that_vanishes_is_told(
+    quick_bundle: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, status 2, no traceback."""
+    import serving.batch.running as running
+
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    real = running.finish
+
+    def vanish(*arguments: object) -> None:
+        shutil.rmtree(folder)
+        real(*arguments)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(running, "finish", vanish)
+    assert main([str(inputs), "-o", str(folder / "out.csv"), "--bundle", str(quick_bundle)]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
