@@ -1,6 +1,6 @@
 """The command `tagger`: a table from subcommand to the module that does it, resolved only when it is called.
 
-tagger serve | score | keys | labels | train | screen | evaluate | behaviour
+tagger serve | score | summary | keys | labels | train | screen | evaluate | behaviour
 """
 
 import importlib
@@ -9,6 +9,7 @@ import sys
 _COMMANDS = {
     "serve": ("serving.serve", "serve a bundle over HTTP"),
     "score": ("serving.batch.command", "tag documents and tables of passages, write a table"),
+    "summary": ("serving.batch.summary", "what a run of `tagger score` found; a page; a file to label"),
     "keys": ("serving.keys", "create and list API keys"),
     "labels": ("labels.cli", "check the labels, print agreement, build the flat file"),
     "train": ("training.train", "train a bundle (extra `train`)"),

@@ -173,13 +173,17 @@ async def _of_upload(request: Request, service: Service, asked: Asked) -> _Sent:
     except AssertionError as error:  # how it says that python-multipart is missing
         detail = 'uploads need the extra `documents`: pip install "passage-tagger[documents]"'
         raise RequestProblem(415, detail) from error
-    file = form.get("file")
-    if not isinstance(file, UploadFile) or len(form) != 1:
-        raise RequestProblem(422, "send one file, in the field `file`", errors=[{"pointer": "/file", "detail": "one file"}])
-    kind = kind_of_name(file.filename or "") or MEDIA_TYPES.get((file.content_type or "").partition(";")[0].strip().lower())
-    if kind is None:
-        raise RequestProblem(415, f"the file {file.filename!r} is of no known type ({', '.join(MEDIA_TYPES)})")
-    return _Sent(wanted=asked, texts=True, content=await file.read(), kind=kind)
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile) or len(form) != 1:
+            raise RequestProblem(422, "send one file, in the field `file`", errors=[{"pointer": "/file", "detail": "one file"}])
+        sent = (file.content_type or "").partition(";")[0].strip().lower()
+        kind = kind_of_name(file.filename or "") or MEDIA_TYPES.get(sent)
+        if kind is None:
+            raise RequestProblem(415, f"the file {file.filename!r} is of no known type ({', '.join(MEDIA_TYPES)})")
+        return _Sent(wanted=asked, texts=True, content=await file.read(), kind=kind)
+    finally:
+        await form.close()
 
 
 async def _each(passages: list[Passage]) -> AsyncIterator[Item]:

@@ -80,11 +80,12 @@ def _of_values(number: int, values: Mapping[str, Any], columns: Columns, what: s
     column = columns.text or next((name for name in TEXT_COLUMNS if name in values), "text")
     text, context, name = values.get(column), values.get(columns.context), values.get(columns.id)
     context = "" if context is None else context
-    for field, value in ((column, text), (columns.context, context)):
-        if not isinstance(value, str):
-            return Row(number=number, problem=f"{what} {number}: `{field}` is {type(value).__name__}, not a string", read=read)
     if _is_broken(name):
         return Row(number=number, problem=f"{what} {number}: `{columns.id}` holds a lone surrogate", read=read)
+    for field, value in ((column, text), (columns.context, context)):
+        if not isinstance(value, str):
+            problem = f"{what} {number}: `{field}` is {type(value).__name__}, not a string"
+            return Row(number=number, id=name, problem=problem, read=read)
     return Row(number=number, text=str(text), context=str(context), id=name, read=read)
 
 

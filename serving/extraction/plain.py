@@ -20,7 +20,7 @@ _BINARY_SHARE = 0.05
 
 
 def read_plain(source: Source) -> Extracted:
-    """Text and Markdown as they stand, a byte order mark of UTF-8 too: offsets are those of the file. Raises ExtractionError."""
+    """Text and Markdown as they stand, a byte order mark too: offsets are those of the file. Raises ExtractionError."""
     mark = "\ufeff" if source.content.startswith(codecs.BOM_UTF8) else ""
     return Extracted(text=mark + decode(source.content))
 

@@ -193,8 +193,10 @@ def test_broken_words_are_joined(reader: DocumentReader) -> None:
         canvas.drawString(72, 700 - 14 * number, line)
     canvas.save()
     assert passages(reader, out.getvalue(), "pdf") == [
-        "The committee asked for the implementation of a well-known and long-standing plan, "
-        "as all long-standing plans are asked for."
+        (
+            "The committee asked for the implementation of a well-known and long-standing plan, "
+            "as all long-standing plans are asked for."
+        )
     ]
 
 

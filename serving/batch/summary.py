@@ -1,0 +1,215 @@
+"""`tagger summary`: what a run found, by document and tag; as a page to look at; and as a file to label.
+
+tagger summary scores.parquet --html scores.html
+tagger summary scores.jsonl --review --to-labels to-label.jsonl
+"""
+
+import argparse
+import heapq
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from serving.batch.scores import ScoresError, read_scores
+
+_PAGE = Path(__file__).with_name("page.html")
+_SHOWN_PASSAGES = 300
+"""Of a document on the page: those with the highest scores."""
+_SHOWN_DOCUMENTS = 5000
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What was found in one document."""
+
+    document: str
+    passages: int = 0
+    failed: int = 0
+    review: int = 0
+    tags: dict[str, int] = field(default_factory=dict)
+    best: list[tuple[float, int, dict[str, Any]]] = field(default_factory=list)
+    """(highest score, minus the number of the row, row) of the passages to show, a heap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which rows are looked at."""
+
+    tags: Sequence[str] = ()
+    min_score: float = 0.0
+    review: bool = False
+
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Whether a scored row is one of them."""
+        if self.review and not row["review"]:
+            return False
+        if self.tags and not set(self.tags).intersection([*row["tags"], *row["review"]]):
+            return False
+        return max((row["scores"].get(tag, 0.0) for tag in self.tags or row["scores"]), default=0.0) >= self.min_score
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table and write what was asked for; the exit status."""
+    options = _parser().parse_args(arguments)
+    chosen = Chosen(tags=tuple(options.tag), min_score=options.min_score, review=options.review)
+    try:
+        with _output(options.to_labels) as labels:
+            documents, tags, written = _gathered(read_scores(options.scores), chosen, labels)
+        if options.html:
+            _write(options.html, page(documents, tags, options.scores.name))
+    except (ScoresError, OSError) as error:
+        print(f"tagger summary: {error}", file=sys.stderr)
+        return 2
+    _print(documents, tags)
+    if options.to_labels:
+        print(f"{written} passages to label in {options.to_labels}")
+    if options.html:
+        print(f"a page to look at: {options.html}")
+    return 0
+
+
+def _gathered(rows: Iterable[dict[str, Any]], chosen: Chosen, labels: TextIO | None) -> tuple[list[Found], list[str], int]:
+    """The documents in their order, the tags, and how many rows were written to label; few rows in memory."""
+    found: dict[str, Found] = {}
+    tags: list[str] = []
+    written = 0
+    for number, row in enumerate(rows):
+        one = found.setdefault(row["document"], Found(document=row["document"]))
+        if "error" in row:
+            one.failed += 1
+            continue
+        tags = tags or list(row["scores"])
+        one.passages += 1
+        one.review += bool(row["review"])
+        for tag in row["tags"]:
+            one.tags[tag] = one.tags.get(tag, 0) + 1
+        if not chosen.takes(row):
+            continue
+        if labels and "text" in row:
+            labels.write(json.dumps(_to_label(row), ensure_ascii=False) + "\n")
+            written += 1
+        if row["tags"] or row["review"]:
+            heapq.heappush(one.best, (max(row["scores"].values()), -number, row))
+            if len(one.best) > _SHOWN_PASSAGES:
+                heapq.heappop(one.best)
+    return list(found.values()), tags, written
+
+
+def _to_label(row: dict[str, Any]) -> dict[str, Any]:
+    """A passage as somebody labels it: its place, and what the model suggests."""
+    place: dict[str, Any] = {
+        name: row[name] for name in ("document", "start", "end", "page", "line", "row", "id") if name in row
+    }
+    return {
+        **place,
+        "text": row["text"],
+        "context": row.get("context", ""),
+        "suggested": row["tags"],
+        "review": row["review"],
+        "scores": {tag: round(score, 4) for tag, score in row["scores"].items()},
+        "model": row.get("model"),
+    }
+
+
+def page(documents: Sequence[Found], tags: Sequence[str], title: str) -> str:
+    """The page: one file, no network."""
+    data = {
+        "title": title,
+        "tags": list(tags),
+        "documents": [
+            {
+                "name": one.document,
+                "passages": one.passages,
+                "failed": one.failed,
+                "review": one.review,
+                "tags": [one.tags.get(tag, 0) for tag in tags],
+                "best": [_shown(row, tags) for _, _, row in sorted(one.best, key=lambda entry: -entry[1])],
+            }
+            for one in documents[:_SHOWN_DOCUMENTS]
+        ],
+        "more": max(0, len(documents) - _SHOWN_DOCUMENTS),
+        "most": _SHOWN_PASSAGES,
+    }
+    # `</script>` within a passage would end the data.
+    return Template(_PAGE.read_text(encoding="utf-8")).substitute(
+        data=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    )
+
+
+def _shown(row: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
+    place = next((f"{name} {row[name]}" for name in ("page", "line", "row") if name in row), "")
+    return {
+        "text": row.get("text", ""),
+        "context": row.get("context", ""),
+        "place": place,
+        "tags": row["tags"],
+        "review": row["review"],
+        "scores": [round(row["scores"].get(tag) or 0.0, 3) for tag in tags],
+    }
+
+
+def _print(documents: Sequence[Found], tags: Sequence[str]) -> None:
+    table = Table("document", "passages", *tags, "review", "failed")
+    for one in documents:
+        table.add_row(
+            one.document, str(one.passages), *(str(one.tags.get(tag, 0)) for tag in tags), str(one.review), str(one.failed)
+        )
+    if len(documents) > 1:
+        table.add_section()
+        totals = [sum(one.tags.get(tag, 0) for one in documents) for tag in tags]
+        counts = (
+            sum(one.passages for one in documents),
+            *totals,
+            *(sum(getattr(one, name) for one in documents) for name in ("review", "failed")),
+        )
+        table.add_row("all", *map(str, counts))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)  # noqa: PTH105 - the atomic form, named as what it is
+
+
+class _output:  # noqa: N801 - used as a function
+    """A file that appears under its name when it is whole; without a name none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name}.part") if path else None
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> TextIO | None:
+        if self._part:
+            self._file = self._part.open("w", encoding="utf-8", newline="\n")
+        return self._file
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._file and self._part and self._path:
+            self._file.close()
+            if kind is None:
+                os.replace(self._part, self._path)  # noqa: PTH105 - the atomic form, named as what it is
+            else:
+                self._part.unlink()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tagger summary", description="What a run of `tagger score` found.")
+    parser.add_argument("scores", type=Path, help="an output of `tagger score`: .jsonl, .csv, .tsv or .parquet")
+    parser.add_argument("--html", type=Path, help="write a page to look at")
+    parser.add_argument("--to-labels", type=Path, metavar="FILE", help="write the chosen passages as JSON lines to label")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="only passages with this tag, given or in doubt; may be repeated"
+    )
+    parser.add_argument("--min-score", type=float, default=0.0, help="only passages with a score of at least this")
+    parser.add_argument("--review", action="store_true", help="only passages with a decision that is not safe")
+    return parser
