@@ -1,5 +1,5 @@
 # Two images of one file:
-#   serve   the base install: no training stack; a bundle and the keys come from the volume /state
+#   serve   the base install and the readers of documents: no training stack; a bundle and the keys come from the volume /state
 #   train   with the extra `train`: writes a bundle to the volume /state
 # Build with `--target serve` or `--target train`.
 
@@ -22,7 +22,7 @@ CMD ["/venv/bin/tagger", "train"]
 
 # Last, so that a build without --target makes it.
 FROM base AS serve
-RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt . \
+RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt ".[documents]" \
     && ! /venv/bin/python -c "import torch" 2>/dev/null \
     && /venv/bin/python -c "import serving.app"
 USER tagger

@@ -6,10 +6,10 @@ PORT ?= 8000
 PROFILE ?=
 QUICK ?=
 
-.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server endurance clean
+.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server bench-batch bench-extraction endurance clean
 
 run:
-	@$(PYTHON) training/environment.py .venv train
+	@$(PYTHON) training/environment.py .venv train,documents
 	@.venv/bin/tagger train --if-missing $(if $(PROFILE),--profile $(PROFILE))
 	@exec .venv/bin/tagger serve --port $(PORT)
 
@@ -19,23 +19,32 @@ test:
 	@./.ci/check .venv-dev .venv-light
 
 train evaluate:
-	@$(PYTHON) training/environment.py .venv train
+	@$(PYTHON) training/environment.py .venv train,documents
 	@.venv/bin/tagger $@
 
-bench-quality bench-engine:
-	@$(PYTHON) training/environment.py .venv train
-	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
+bench-quality:
+	@$(PYTHON) training/environment.py .venv train,documents
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.quality $(if $(QUICK),--quick)
+
+bench-engine:
+	@$(PYTHON) training/environment.py .venv train,documents
+	@.venv/bin/tagger train --if-missing
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.engine.run $(if $(QUICK),--quick)
+
+bench-batch bench-extraction:
+	@$(PYTHON) training/environment.py .venv-dev dev
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv-dev/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
 
 endurance:
-	@$(PYTHON) training/environment.py .venv train
+	@$(PYTHON) training/environment.py .venv train,documents
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.endurance $(if $(QUICK),--quick)
 
 bench-server:
-	@$(PYTHON) training/environment.py .venv train
+	@$(PYTHON) training/environment.py .venv train,documents
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.server.run $(if $(QUICK),--quick)
 
 bench-peers:
-	@$(PYTHON) training/environment.py .venv train
+	@$(PYTHON) training/environment.py .venv train,documents
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.peers.run $(if $(QUICK),--quick)
 
 clean:

@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 PYTHON = (3, 11)
-MIN_FREE_BYTES = {"train": 4_000_000_000, "dev": 4_000_000_000}
+MIN_FREE_BYTES = {"train,documents": 4_500_000_000, "dev": 5_000_000_000}
 _ROOT = Path(__file__).parent.parent
 _STAMP = "built-from"
 

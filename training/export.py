@@ -80,6 +80,11 @@ def export(model: Tagger, folder: Path, passages: Sequence[Encoded], smoothing: 
     return parity
 
 
+def export_fp32(model: Tagger, path: Path) -> None:
+    """Write the plain graph, as others would serve it: what benchmarks compare with."""
+    _trace(model, path)
+
+
 def _trace(model: Tagger, path: Path) -> None:
     ids = torch.arange(1000, 1032).reshape(2, 16)
     inputs = INPUTS if model.reads_types else INPUTS[:2]

@@ -38,7 +38,12 @@ class Running:
 
     def memory_mb(self) -> float:
         """Proportional set size of all its processes."""
-        return sum(_pss(pid) for pid in _tree(self.pid)) / 1024
+        return tree_memory_mb(self.pid)
+
+
+def tree_memory_mb(pid: int) -> float:
+    """Proportional set size of a process and all its descendants."""
+    return sum(_pss(one) for one in _tree(pid)) / 1024
 
 
 @contextmanager

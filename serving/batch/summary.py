@@ -171,7 +171,7 @@ def _print(documents: Sequence[Found], tags: Sequence[str]) -> None:
             *(sum(getattr(one, name) for one in documents) for name in ("review", "failed")),
         )
         table.add_row("all", *map(str, counts))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def _write(path: Path, text: str) -> None:
