@@ -10,16 +10,20 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.transport.serialization import Binary
 
 from serving.app import create_app
+from serving.extraction.kinds import MEDIA_TYPES
 from serving.settings import Settings
 
 Running = Callable[[Settings], AbstractContextManager[str]]
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", *(kind for kind in MEDIA_TYPES if not kind.startswith("text/")))
 def as_it_is(_context: object, value: object) -> bytes:
-    """Lines are sent as they were made; what is not text is sent as one line."""
+    """Lines and documents are sent as they were made; what is neither text nor bytes is sent as one line."""
+    if isinstance(value, Binary):
+        return value.data
     return value.encode("utf-8", "replace") if isinstance(value, str) else json.dumps(value).encode()
 
 
