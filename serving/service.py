@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from serving.classifier import Classifier
 from serving.extraction.extracted import Limits
-from serving.extraction.isolated import DocumentReader
+from serving.extraction.isolated import ReaderPool
 from serving.keys import KeyRing
 from serving.metrics import Metrics
 from serving.settings import Settings
@@ -23,7 +23,9 @@ log = logging.getLogger("tagger")
 CHECK_SECONDS = 5.0
 """What a check of the canaries itself may take on a busy machine."""
 _MISSED_CHECKS = 3
-_LIMITS = Limits(unpacked_bytes=200 * 2**20, characters=8_000_000, pages=2_000, seconds=20.0, memory_bytes=2 * 2**30)
+_READERS = 2
+"""Documents that are read at a time."""
+_LIMITS = Limits(unpacked_bytes=200 * 2**20, characters=4_000_000, pages=2_000, seconds=20.0, memory_bytes=2 * 2**30)
 """Of one document over HTTP, where somebody waits; how many bytes it may have is a setting."""
 _LOOK_SECONDS = 1.0
 MOST_HANGING = 3
@@ -42,9 +44,11 @@ class Service:
     """Once there was a key, revoking the last one shuts the server: it never opens it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when told to stop: not ready, streams end at the next line, what was accepted is finished."""
-    cutter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "cut"))
-    """Reads documents and cuts them into passages, apart from the threads that requests and canaries share."""
-    reader: DocumentReader = field(default_factory=lambda: DocumentReader(_LIMITS))
+    cutter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "cut"))
+    """Cuts documents into passages, apart from the threads that requests and canaries share."""
+    reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_READERS, "read"))
+    """Waits for the processes that read documents, so that a slow one keeps no plain text waiting."""
+    reader: ReaderPool = field(default_factory=lambda: ReaderPool(_READERS, _LIMITS))
     """Reads documents that are more than text."""
     canaries_right: bool = False
     canaries_checked: float = 0.0

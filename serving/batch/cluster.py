@@ -9,14 +9,18 @@ import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet
 import ray
 import ray.data
+import ray.exceptions
 
+from serving.batch.inputs import STANDARD_INPUT
 from serving.batch.items import Item, items_of
 from serving.batch.journal import Progress, RunError
 from serving.batch.outputs import flat, schema, summaries, summary_line
@@ -29,12 +33,28 @@ from serving.results import PassageIn
 
 _BLOCK = 256
 """Passages of one batch."""
-_READING_CORES = 0.5
-"""Of a core for a task that reads; another number than the actors', so that Ray keeps both apart."""
+_READING_CORES, _SCORING_CORES = 0.25, 0.75
+"""Of a core for a task that reads or writes, and for an actor: together one, so that a single core is enough for a run."""
+
+
+def outputs(output: str) -> list[Path]:
+    """What of this machine a run writes, and so does not read."""
+    if "://" in output:
+        return []
+    path = Path(output).resolve()
+    return [path, _part(path), path.with_name(f"{path.stem}.documents.jsonl")]
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def scored(run: Run, manifest: Manifest, output: str, address: str | None) -> Progress:
     """Score a run's inputs into a folder of Parquet files. Raises RunError."""
+    if any(one.shown == STANDARD_INPUT for one in run.inputs):
+        message = "standard input cannot be read by a cluster; name files"
+        raise RunError(message)
+    run = replace(run, inputs=[one if one.url else replace(one, path=one.path.resolve()) for one in run.inputs])
     files, place = fsspec.core.url_to_fs(output)
     if not output.endswith(".parquet"):
         message = f"{output}: the ray engine writes a folder of Parquet files; name it NAME.parquet"
@@ -42,33 +62,46 @@ def scored(run: Run, manifest: Manifest, output: str, address: str | None) -> Pr
     if files.exists(place):
         message = f"{output} is there already; remove it, or name another output"
         raise RunError(message)
+    part = str(_part(Path(place)))
     _join(address)
-    cores = max(1, int(_resources().get("CPU", 1)))
     try:
-        rows = (
-            ray.data.from_items([{"input": number} for number in range(len(run.inputs))], override_num_blocks=len(run.inputs))
-            .map_batches(
-                _read,  # type: ignore[arg-type]  # of the batch alone, which the further arguments of `fn_args` are not
-                fn_args=(run,),
-                batch_size=1,
-                batch_format="pyarrow",
-                num_cpus=_READING_CORES,
-            )
-            .map_batches(
-                _Score,
-                fn_constructor_args=(run,),
-                batch_size=_BLOCK,
-                batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cores),
-                num_cpus=1,
-            )
-        )
-        part = f"{place}.part"
-        rows.write_parquet(part, filesystem=files, mode=ray.data.SaveMode.OVERWRITE)
+        _write(run, files, part)
+    except ray.exceptions.RayError as error:
+        message = f"the cluster did not finish: {str(error).splitlines()[-1]}"
+        raise RunError(message) from error
     finally:
         ray.shutdown()
+    if not files.exists(part) or not files.find(part):  # no row is wanted
+        files.makedirs(part, exist_ok=True)
+        with files.open(f"{part}/empty.parquet", "wb") as out:
+            pyarrow.parquet.write_table(schema(manifest.tags).empty_table(), out)
     files.mv(part, place, recursive=True)
-    return _finished(files, place, manifest)
+    progress = _finished(files, place, manifest)
+    files.touch(f"{place}/_SUCCESS")  # an object store moves file by file: without this one the folder is not whole
+    return progress
+
+
+def _write(run: Run, files: Any, part: str) -> None:
+    cores = max(1, int(_resources().get("CPU", 1)))
+    rows = (
+        ray.data.from_items([{"input": number} for number in range(len(run.inputs))], override_num_blocks=len(run.inputs))
+        .map_batches(
+            _read,  # type: ignore[arg-type]  # of the batch alone, which the further arguments of `fn_args` are not
+            fn_args=(run,),
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=_READING_CORES,
+        )
+        .map_batches(
+            _Score,
+            fn_constructor_args=(run,),
+            batch_size=_BLOCK,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cores),
+            num_cpus=_SCORING_CORES,
+        )
+    )
+    rows.write_parquet(part, filesystem=files, mode=ray.data.SaveMode.OVERWRITE, ray_remote_args={"num_cpus": _READING_CORES})
 
 
 def _resources() -> dict[str, float]:
@@ -120,7 +153,7 @@ class _Score:
         items = [_item(line) for line in batch.column("item").to_pylist()]
         results = iter(self._classifier.score([item.passage for item in items if item.passage], run.options))
         rows = [row_of(item, next(results) if item.passage else None, manifest.name, run.wanted) for item in items]
-        kept = [flat(row, manifest.tags, joined=False) for row in rows if row]
+        kept = [flat(row, manifest.tags, joined=False) for row in rows if run.wanted.takes(row)]
         return pa.Table.from_pylist(kept, schema=schema(manifest.tags))
 
 
@@ -131,7 +164,7 @@ def _item(line: str) -> Item:
 
 
 def _finished(files: Any, place: str, manifest: Manifest) -> Progress:
-    """Write the summaries of the documents beside the output, and count."""
+    """Write the summaries of the documents beside the output, of the rows that are in it, and count."""
     table = pyarrow.dataset.dataset(sorted(files.find(place)), filesystem=files, format="parquet")
     progress = Progress(complete=True)
 

@@ -39,9 +39,13 @@ def main(arguments: list[str]) -> int:
         raise
     except OSError as error:
         print(f"tagger score: {error.filename or options.output}: cannot be written: {error.strerror}", file=sys.stderr)
-        if Journal(Path(options.output)).rows.exists():
+        if STANDARD_INPUT not in options.inputs and _journal_of(options.output).rows.exists():
             print("tagger score: what is done is kept; the same command goes on from there", file=sys.stderr)
         return 2
+
+
+def _journal_of(output: str) -> Journal:
+    return Journal(Path(output).resolve())
 
 
 def _main(options: argparse.Namespace) -> int:
@@ -50,11 +54,18 @@ def _main(options: argparse.Namespace) -> int:
     bundle = find_bundle(settings.models, options.bundle or settings.champion, options.profile)
     manifest = read_bundle(bundle)
     if options.engine == "ray":
-        from serving.batch import cluster  # noqa: PLC0415 - the extra `ray`
-
-        progress = cluster.scored(_run(options, manifest, bundle, []), manifest, options.output, options.ray_address)
+        try:
+            from serving.batch import cluster  # noqa: PLC0415 - the extra `ray`
+        except ModuleNotFoundError as error:
+            message = f'--engine ray needs {error.name}, of the extra `ray`: pip install "passage-tagger[ray]"'
+            raise RunError(message) from error
+        run = _run(options, manifest, bundle, cluster.outputs(options.output))
+        progress = cluster.scored(run, manifest, options.output, options.ray_address)
         return _told(progress, options, time.monotonic() - started)
     output = Path(options.output)
+    if output.is_dir():
+        message = f"{output} is a folder; name a file in it"
+        raise RunError(message)
     is_stream = options.output == STANDARD_OUTPUT or (output.exists() and not output.resolve().is_file())
     kind = "jsonl" if is_stream else format_of(options.output)
     output = output.resolve()  # a link is followed
@@ -76,6 +87,8 @@ def _run(options: argparse.Namespace, manifest: Manifest, bundle: Path, outputs:
     """The run that a command line asks for. Raises InputsError, RunError."""
     _check_tags(options.tag, manifest)
     kind = standard_input_kind(options.stdin_type) if STANDARD_INPUT in options.inputs else None
+    if options.keep_text:
+        outputs = [*outputs, options.keep_text]
     return Run(
         inputs=list_inputs(options.inputs, outputs, kind),
         reading=Reading(
@@ -139,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, help="folder of the bundle (default: the champion)")
     parser.add_argument("--profile", help="the newest bundle of this profile (accurate, fast)")
-    parser.add_argument("--threads", type=int, help="scoring threads (default: one a core)")
+    parser.add_argument("--threads", type=_positive, help="scoring threads (default: one a core)")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra `ray`)")
     parser.add_argument("--ray-address", help="of a running cluster (default: one on this machine for the run)")
     parser.add_argument("--long", choices=get_args(LongPolicy), default="split", help="passages too long for the model")
@@ -165,6 +178,14 @@ def _share(value: str) -> float:
     number = float(value)
     if not 0 <= number <= 1:
         message = f"{value} is not from 0 to 1"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _positive(value: str) -> int:
+    number = int(value) if value.isdecimal() else 0
+    if number < 1:
+        message = f"{value!r} is no number from 1"
         raise argparse.ArgumentTypeError(message)
     return number
 

@@ -1,5 +1,6 @@
 """What a run reads: files, the known files of folders, and patterns, in one fixed order."""
 
+import functools
 import glob
 import hashlib
 import io
@@ -37,6 +38,8 @@ class Input:
     """Bytes; 0 when it cannot be read."""
     changed: int = 0
     """Modification time in nanoseconds."""
+    problem: str = ""
+    """Why it cannot be read, when that is known beforehand."""
     url: str | None = None
     """Of an object store, in place of the path."""
 
@@ -46,7 +49,7 @@ class Input:
             opened: AbstractContextManager[BinaryIO] = _fsspec().open(self.url, "rb")
             return opened
         if self.shown == STANDARD_INPUT:
-            return nullcontext(sys.stdin.buffer)
+            return nullcontext(_standard_input())
         return self.path.open("rb")
 
     @property
@@ -70,7 +73,7 @@ def list_inputs(names: Sequence[str], outputs: Sequence[Path], standard_input_ki
             continue
         path = Path(name)
         if path.is_dir():
-            inside = [_input(one) for one in _of_folder(path) if not _is_one_of(one, outputs)]
+            inside = list(_of_folder(path, outputs))
             if not inside:
                 message = f"{name}: no file of a known type in this folder ({', '.join(sorted(KNOWN))})"
                 raise InputsError(message)
@@ -90,11 +93,26 @@ def list_inputs(names: Sequence[str], outputs: Sequence[Path], standard_input_ki
     return found
 
 
-def _of_folder(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in KNOWN and path.is_file():
-            yield path
+def _of_folder(folder: Path, outputs: Sequence[Path]) -> Iterator[Input]:
+    """The known files below a folder; links are followed, once each; what cannot be opened is an input that says so."""
+    seen: set[Path] = set()
+    problems: list[Input] = []
+    found: list[Path] = []
+
+    def note(error: OSError) -> None:
+        shown = os.fsencode(error.filename).decode("utf-8", "replace")
+        problems.append(Input(path=Path(error.filename), shown=shown, kind=None, problem=f"cannot be read: {error.strerror}"))
+
+    for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        place = Path(root)
+        if place.resolve() in seen or _is_one_of(place, outputs):
+            folders.clear()
+            continue
+        seen.add(place.resolve())
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        files = (place / one for one in names if not one.startswith(".") and Path(one).suffix.lower() in KNOWN)
+        found += [one for one in files if (one.is_file() or not one.exists()) and not _is_one_of(one, outputs)]
+    yield from sorted([*map(_input, found), *problems], key=lambda one: one.path)
 
 
 def _of_url(name: str) -> list[Input]:
@@ -130,7 +148,22 @@ def _fsspec() -> Any:
 
 
 def _is_one_of(path: Path, outputs: Sequence[Path]) -> bool:
-    return path.exists() and any(output.exists() and path.samefile(output) for output in outputs)
+    """Whether a path is an output of this run, or lies within one that is a folder."""
+    real = path.resolve()
+    return any(real == output.resolve() or output.resolve() in real.parents for output in outputs)
+
+
+@functools.cache
+def _reader_of(descriptor: int) -> io.BufferedReader:
+    """Of our own: the interpreter's may be waited for by a thread that is still reading when the process ends."""
+    return io.BufferedReader(io.FileIO(descriptor, closefd=False))
+
+
+def _standard_input() -> io.BufferedReader:
+    try:
+        return _reader_of(sys.stdin.fileno())
+    except (OSError, ValueError):  # put in place of the real one by who calls this in process
+        return cast("io.BufferedReader", sys.stdin.buffer)
 
 
 def _input(path: Path) -> Input:
@@ -147,5 +180,5 @@ def standard_input_kind(wanted: str | None) -> str:
     """What standard input holds: what the caller says, else JSON lines when its first byte opens an object, else text."""
     if wanted:
         return wanted
-    head = cast("io.BufferedReader", sys.stdin.buffer).peek(64).lstrip()
+    head = _standard_input().peek(64).lstrip()
     return "jsonl" if head.startswith(b"{") else "text"

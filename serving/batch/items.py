@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.passages import split_passages
-from serving.batch.inputs import KNOWN, Input
+from serving.batch.inputs import KNOWN, Input, InputsError
 from serving.batch.tables import Columns, TableError, rows_of
 from serving.extraction.extracted import Extracted, ExtractionError
 from serving.extraction.isolated import DocumentReader
@@ -30,6 +30,8 @@ class Item:
     problem: str = ""
     read: float = 1.0
     """Share of the input that has been read with it."""
+    ends: bool = False
+    """Whether it says that the input as a whole cannot be read (any further)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,37 +46,60 @@ class Reading:
 def items_of(
     inputs: Sequence[Input], reader: DocumentReader, reading: Reading, start: tuple[int, int] = (0, 0)
 ) -> Iterator[Item]:
-    """All items from a place on: (index of the input, index within it). Raises OSError when a text cannot be kept."""
+    """All items from a place on: (index of the input, index within it).
+
+    Raises OSError when a text cannot be kept, InputsError when an input does not read as far as it did before.
+    """
     first, skipped = start
     for number in range(first, len(inputs)):
+        missing = skipped if number == first else 0
         found = (
             _of_table(number, inputs[number], reading)
             if inputs[number].is_table
             else _of_document(number, inputs[number], reader, reading)
         )
         for item in found:
-            if number > first or item.index >= skipped:
+            if missing and item.ends:
+                break
+            if item.index >= missing:
+                missing = 0
                 yield item
+            elif item.index == missing - 1:
+                missing = 0
+        if missing:
+            message = (
+                f"{inputs[number].shown} does not read any more as it did when this run was begun "
+                f"({missing} passages were read of it); begin anew with --restart"
+            )
+            raise InputsError(message)
 
 
 def _of_document(number: int, source: Input, reader: DocumentReader, reading: Reading) -> Iterator[Item]:
-    place = {"document": source.shown}
+    place: dict[str, Any] = {"document": source.shown}
+    if source.problem:
+        yield Item(document=number, index=0, place=place, problem=source.problem, ends=True)
+        return
     if source.kind is None:
         suffix = source.path.suffix or "none"
         problem = f"a file of type {suffix!r} (known: {', '.join(sorted(KNOWN))})"
-        yield Item(document=number, index=0, place=place, code="unknown_type", problem=problem)
+        yield Item(document=number, index=0, place=place, code="unknown_type", problem=problem, ends=True)
         return
     try:
         found = reader.read(_content(source, reader), source.kind)
     except OSError as error:
-        yield Item(document=number, index=0, place=place, problem=f"cannot be read: {error.strerror}")
+        problem = f"cannot be read: {error.strerror or error}"
+        yield Item(document=number, index=0, place=place, problem=problem, ends=True)
         return
     except ExtractionError as error:
-        yield Item(document=number, index=0, place=place, code=error.code, problem=error.detail)
+        yield Item(document=number, index=0, place=place, code=error.code, problem=error.detail, ends=True)
         return
     if reading.texts:
         _keep(reading.texts, number, source, found)
     passages = split_passages(found.text)
+    if not passages:
+        problem = "the document holds no passage: no line of it has a letter"
+        yield Item(document=number, index=0, place=place, code="no_text", problem=problem, ends=True)
+        return
     count = len(passages) + len(found.notes)
     for index, passage in enumerate(passages):
         where = {"start": passage.start, "end": passage.end}
@@ -129,9 +154,13 @@ def _of_table(number: int, source: Input, reading: Reading) -> Iterator[Item]:
                 index += 1
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
-        yield Item(document=number, index=index, place={"document": source.shown}, problem=problem)
+        yield Item(document=number, index=index, place={"document": source.shown}, problem=problem, ends=True)
     except TableError as error:
-        yield Item(document=number, index=index, place={"document": source.shown}, problem=str(error))
+        yield Item(document=number, index=index, place={"document": source.shown}, problem=str(error), ends=True)
+    else:
+        if not index:
+            problem = "the table holds no row"
+            yield Item(document=number, index=0, place={"document": source.shown}, code="no_text", problem=problem, ends=True)
 
 
 def _is_whole(text: str) -> bool:

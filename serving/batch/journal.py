@@ -54,6 +54,8 @@ class Journal:
         self.rows = self.folder / _ROWS
         self._lock: int | None = None
         self._spool: Any = None
+        self._output = output
+        self._fresh = False
         self.progress = Progress()
 
     def begin(self, run: Mapping[str, Any], *, restart: bool) -> bool:
@@ -70,7 +72,10 @@ class Journal:
             raise RunError(message) from error
         known = None if restart else self._read(_RUN)
         progress = None if restart else self._read(_PROGRESS)
+        if progress and progress["complete"] and not self.rows.exists() and not self._output.exists():
+            known = None  # it was finished, and what it wrote is gone
         if known is None or progress is None:
+            self._fresh = True
             for name in (_PROGRESS, _ROWS, _RUN):
                 (self.folder / name).unlink(missing_ok=True)
             self._write(_RUN, run)
@@ -88,6 +93,11 @@ class Journal:
             self._spool.truncate(self.progress.bytes)
             self._spool.seek(self.progress.bytes)
         return True
+
+    def was_complete(self) -> bool:
+        """Whether a run before read all its inputs to their ends, and was stopped while it wrote its output."""
+        progress = self._read(_PROGRESS)
+        return bool(progress and progress["complete"])
 
     def write(self, lines: bytes) -> None:
         """Append rows to the spool; they count from the next checkpoint on."""
@@ -109,12 +119,14 @@ class Journal:
             self._lock = None
 
     def remove(self) -> None:
-        """Delete the folder of a finished run."""
-        shutil.rmtree(self.folder)
+        """Delete the folder of a finished run; its output stands, so what cannot be deleted is no matter."""
+        if self._spool:
+            self._spool.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_if_untouched(self) -> None:
         """Delete the folder of a run that has done nothing: there is nothing to go on with."""
-        if self.progress.document == self.progress.index == 0 and not self.progress.complete and self._lock is not None:
+        if self._fresh and self.progress.passages == 0 and not self.progress.complete:
             self.remove()
 
     def _read(self, name: str) -> dict[str, Any] | None:

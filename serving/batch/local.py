@@ -1,10 +1,8 @@
 """The engine of one machine: items read ahead in a thread, scored on all scoring threads, given back in order."""
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
 
 from serving.batch.items import Item
 from serving.classifier import Classifier
@@ -16,8 +14,10 @@ CHUNK = 64
 _JOBS = 4
 """Jobs under way: enough that no thread waits for the next one."""
 _AHEAD = 1024
-"""Items that are read before their turn."""
-_END = object()
+"""Items that are read before their turn …"""
+_AHEAD_CHARACTERS = 2**24
+"""… unless they are this long together."""
+_CHUNK_CHARACTERS = 2**21
 Scored = list[tuple[Item, Result | None]]
 
 
@@ -30,7 +30,7 @@ def scored(classifier: Classifier, items: Iterator[Item], options: Options) -> I
     waiting: deque[tuple[list[Item], Job | None]] = deque()
     try:
         while True:
-            while len(waiting) < _JOBS and (chunk := list(islice(ahead, CHUNK))):
+            while len(waiting) < _JOBS and (chunk := _chunk(ahead)):
                 passages = [item.passage for item in chunk if item.passage]
                 waiting.append((chunk, classifier.submit(passages, options, bulk=True) if passages else None))
             if not waiting:
@@ -49,38 +49,65 @@ class _Ahead(Iterator[Item]):
     """Items read in a thread of their own, so that a document is opened while those before it are scored."""
 
     def __init__(self, items: Iterator[Item]) -> None:
-        self._queue: queue.Queue[object] = queue.Queue(_AHEAD)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._fill, args=(items,), daemon=True, name="reading")
-        self._thread.start()
+        self._items: deque[Item] = deque()
+        self._characters = 0
+        self._condition = threading.Condition()
+        self._stopped = False
+        self._last: BaseException | None = None
+        """What ended the reading: StopIteration, or an error to raise where the items are used."""
+        threading.Thread(target=self._fill, args=(items,), daemon=True, name="reading").start()
 
     def __next__(self) -> Item:
-        found = self._queue.get()
-        if isinstance(found, Item):
-            return found
-        self._queue.put(found)  # whoever asks again is told again
-        if isinstance(found, BaseException):
-            raise found
-        raise StopIteration
+        with self._condition:
+            while not self._items:
+                if self._last is not None:
+                    raise self._last
+                self._condition.wait()
+            item = self._items.popleft()
+            self._characters -= _weight(item)
+            self._condition.notify_all()
+            return item
 
     def close(self) -> None:
-        self._stopped.set()
+        with self._condition:
+            self._stopped = True
+            self._condition.notify_all()
 
     def _fill(self, items: Iterator[Item]) -> None:
-        last: object = _END
+        last: BaseException = StopIteration()
         try:
             for item in items:
                 if not self._put(item):
                     return
         except BaseException as error:  # noqa: BLE001 - it is raised where the items are used
             last = error
-        self._put(last)
+        with self._condition:
+            self._last = last
+            self._condition.notify_all()
 
-    def _put(self, thing: object) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(thing, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
+    def _put(self, item: Item) -> bool:
+        with self._condition:
+            while self._items and (len(self._items) >= _AHEAD or self._characters >= _AHEAD_CHARACTERS):
+                if self._stopped:
+                    return False
+                self._condition.wait()
+            self._items.append(item)
+            self._characters += _weight(item)
+            self._condition.notify_all()
+            return not self._stopped
+
+
+def _weight(item: Item) -> int:
+    return len(item.passage.text) + len(item.passage.context) if item.passage else 0
+
+
+def _chunk(ahead: Iterator[Item]) -> list[Item]:
+    """The items of one job: so many, or fewer when they are long."""
+    chunk: list[Item] = []
+    characters = 0
+    for item in ahead:
+        chunk.append(item)
+        characters += _weight(item)
+        if len(chunk) == CHUNK or characters >= _CHUNK_CHARACTERS:
+            break
+    return chunk

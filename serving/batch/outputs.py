@@ -8,13 +8,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from serving.batch.journal import RunError
+from serving.batch.rows import Wanted
 
 _BATCH = 10_000
+_BATCH_CHARACTERS = 2**24
 _PLACE = {
     "document": "string",
     "line": "int64",
@@ -64,15 +65,21 @@ def documents_file(output: Path) -> Path:
     return output.with_name(f"{output.stem}.documents.jsonl")
 
 
-def finish(spool: Path, output: Path, kind: str, tags: Sequence[str]) -> None:
-    """Write the summaries and the output from the spool. Raises OSError."""
+def finish(spool: Path, output: Path, kind: str, tags: Sequence[str], wanted: Wanted) -> None:
+    """Write the summaries of all rows and the output of those wanted from the spool. Raises OSError."""
     _whole(documents_file(output), lambda part: _write_summaries(part, spool, tags))
-    if kind == "jsonl":
+
+    def rows() -> Rows:
+        return filter(wanted.takes, read_rows(spool))
+
+    if kind == "jsonl" and wanted.all:
         os.replace(spool, output)  # noqa: PTH105 - the atomic form, named as what it is
+    elif kind == "jsonl":
+        _whole(output, lambda part: _write_lines(part, rows()))
     elif kind == "parquet":
-        _whole(output, lambda part: _write_parquet(part, spool, tags))
+        _whole(output, lambda part: _write_parquet(part, rows(), tags))
     else:
-        _whole(output, lambda part: _write_csv(part, spool, tags, "," if kind == "csv" else "\t"))
+        _whole(output, lambda part: _write_csv(part, rows(), tags, "," if kind == "csv" else "\t"))
     _sync(output.parent)
 
 
@@ -144,19 +151,40 @@ def flat(row: dict[str, Any], tags: Sequence[str], *, joined: bool) -> dict[str,
     return found
 
 
-def _write_csv(part: Path, spool: Path, tags: Sequence[str], delimiter: str) -> None:
+def _write_lines(part: Path, rows: Rows) -> None:
+    with part.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _write_csv(part: Path, rows: Rows, tags: Sequence[str], delimiter: str) -> None:
     with part.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, fieldnames=list(flat({}, tags, joined=True)), delimiter=delimiter, lineterminator="\n")
+        writer = csv.DictWriter(
+            out, fieldnames=list(flat({}, tags, joined=True)), delimiter=delimiter, lineterminator="\r\n"
+        )  # with it a lone carriage return is quoted too
         writer.writeheader()
-        writer.writerows(flat(row, tags, joined=True) for row in read_rows(spool))
+        writer.writerows(flat(row, tags, joined=True) for row in rows)
 
 
-def _write_parquet(part: Path, spool: Path, tags: Sequence[str]) -> None:
+def _write_parquet(part: Path, rows: Rows, tags: Sequence[str]) -> None:
     arrow, parquet = _arrow()
-    rows = read_rows(spool)
     with parquet.ParquetWriter(part, schema(tags)) as writer:
-        while batch := [flat(row, tags, joined=False) for row in islice(rows, _BATCH)]:
-            writer.write_table(arrow.Table.from_pylist(batch, schema=schema(tags)))
+        for batch in _batches(rows):
+            flattened = [flat(row, tags, joined=False) for row in batch]
+            writer.write_table(arrow.Table.from_pylist(flattened, schema=schema(tags)))
+
+
+def _batches(rows: Rows) -> Iterator[list[dict[str, Any]]]:
+    """Rows in pieces that fit in memory, however long their texts."""
+    batch: list[dict[str, Any]] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += len(row.get("text", ""))
+        if len(batch) == _BATCH or characters > _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def schema(tags: Sequence[str]) -> Any:

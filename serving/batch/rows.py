@@ -1,6 +1,6 @@
 """The row that a passage becomes: what stands in every output format."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,22 @@ class Wanted:
     min_score: float = 0.0
     """Only passages with a score of at least this, of the tags wanted or of any."""
 
-    def takes(self, result: Result) -> bool:
-        """Whether a scored passage is written; one that could not be scored always is."""
-        if result.error:
+    @property
+    def all(self) -> bool:
+        """Whether no row is left out."""
+        return not self.tags and self.min_score <= 0
+
+    def takes(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is written; one of a passage that could not be scored always is."""
+        if self.all or "error" in row:
             return True
-        if self.tags and not set(self.tags).intersection(result.tags):
+        if self.tags and not set(self.tags).intersection(row["tags"]):
             return False
-        return any(result.scores[tag] >= self.min_score for tag in (self.tags or result.scores))
+        return any(row["scores"][tag] >= self.min_score for tag in (self.tags or row["scores"]))
 
 
-def row_of(item: Item, result: Result | None, model: str, wanted: Wanted) -> dict[str, Any] | None:
-    """The row of an item; None when it is not wanted."""
+def row_of(item: Item, result: Result | None, model: str, wanted: Wanted) -> dict[str, Any]:
+    """The row of an item, whether it is wanted or not."""
     place = (
         item.place if wanted.text else {name: value for name, value in item.place.items() if name not in {"text", "context"}}
     )
@@ -36,8 +41,6 @@ def row_of(item: Item, result: Result | None, model: str, wanted: Wanted) -> dic
         return {**place, "error": {"code": item.code, "detail": item.problem}}
     if result.error:
         return {**place, "error": {"code": result.error.code, "detail": result.error.detail}}
-    if not wanted.takes(result):
-        return None
     return {
         **place,
         "tags": result.tags,

@@ -21,6 +21,7 @@ from serving.batch.rows import Wanted, row_of
 from serving.bundle import Manifest
 from serving.classifier import Classifier
 from serving.extraction.isolated import DocumentReader
+from serving.extraction.readers import reader_versions
 from serving.progress import Shown, rate_shown
 from serving.results import Options
 
@@ -48,6 +49,7 @@ class Run:
             "columns": asdict(self.reading.columns),
             "texts": str(self.reading.texts) if self.reading.texts else None,
             "rows": asdict(self.wanted),
+            "readers": reader_versions(),
             "inputs": [[one.shown, one.size, one.changed] for one in self.inputs],
         }
 
@@ -56,7 +58,7 @@ def journalled(run: Run, classifier: Classifier, reader: DocumentReader, output:
     """Score into the spool and make the output of it. Raises RunError, OSError."""
     journal = Journal(output)
     if STANDARD_INPUT in (one.shown for one in run.inputs):
-        restart = True
+        restart = not journal.was_complete()  # read to its end, it only has to be written
         print("tagger score: standard input cannot be read twice: a run that is stopped begins anew", file=sys.stderr)
     try:
         goes_on = journal.begin(run.fingerprint(classifier.manifest), restart=restart)
@@ -64,7 +66,7 @@ def journalled(run: Run, classifier: Classifier, reader: DocumentReader, output:
             print(f"tagger score: goes on after {journal.progress.passages} passages", file=sys.stderr)
         saved = time.monotonic()
         with rate_shown("scoring", "passages") as show, _stoppable() as stopping:
-            for progress, lines in _scored(run, classifier, reader, journal.progress, show):
+            for progress, lines in _scored(run, classifier, reader, journal.progress, show, spooled=True):
                 journal.write(lines)
                 if progress.complete or stopping.is_set() or time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     journal.checkpoint(progress)
@@ -72,7 +74,7 @@ def journalled(run: Run, classifier: Classifier, reader: DocumentReader, output:
                 if stopping.is_set() and not progress.complete:
                     raise KeyboardInterrupt
         if journal.rows.exists():
-            finish(journal.rows, output, kind, classifier.manifest.tags)
+            finish(journal.rows, output, kind, classifier.manifest.tags, run.wanted)
         progress = journal.progress
         journal.remove()
     except OSError:
@@ -89,7 +91,7 @@ def streamed(run: Run, classifier: Classifier, reader: DocumentReader, output: s
     if sys.stderr.isatty():
         print("tagger score: this output cannot go on after a stop; name a file with -o for that", file=sys.stderr)
     with _sink(output) as out, rate_shown("scoring", "passages") as show:
-        for progress, lines in _scored(run, classifier, reader, last, show):
+        for progress, lines in _scored(run, classifier, reader, last, show, spooled=False):
             out.write(lines)
             last = progress
         out.flush()
@@ -107,9 +109,12 @@ def _sink(output: str) -> Iterator[BinaryIO]:
 
 
 def _scored(
-    run: Run, classifier: Classifier, reader: DocumentReader, progress: Progress, show: Shown
+    run: Run, classifier: Classifier, reader: DocumentReader, progress: Progress, show: Shown, *, spooled: bool
 ) -> Iterator[tuple[Progress, bytes]]:
-    """How far the run is, and the lines that belong to it, chunk by chunk; at last a piece that is complete."""
+    """How far the run is, and the lines that belong to it, chunk by chunk; at last a piece that is complete.
+
+    A spool takes all rows, for the summaries; what is not wanted is left out of the output made of it.
+    """
     if progress.complete:
         return
     total = sum(one.size for one in run.inputs) or 1
@@ -121,14 +126,16 @@ def _scored(
     for chunk in scored(classifier, items, run.options):
         rows = [row_of(item, result, model, run.wanted) for item, result in chunk]
         last = chunk[-1][0]
-        failed = sum(1 for row in rows if row and "error" in row)
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row]
+        failed = sum("error" in row for row in rows)
+        taken = sum(map(run.wanted.takes, rows))
+        shown = rows if spooled else filter(run.wanted.takes, rows)
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in shown]
         progress = replace(
             progress,
-            document=last.document,
-            index=last.index + 1,
+            document=last.document + last.ends,
+            index=0 if last.ends else last.index + 1,
             passages=progress.passages + len(chunk),
-            rows=progress.rows + len(lines),
+            rows=progress.rows + taken,
             failed=progress.failed + failed,
         )
         show(len(chunk), (before[last.document] + last.read * run.inputs[last.document].size) / total)

@@ -19,6 +19,14 @@ def read_scores(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises ScoresError, OSError.
     """
+    try:
+        yield from _rows(path)
+    except (ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
+        message = f"{path}: is no whole output of `tagger score`: {type(error).__name__}: {error}"
+        raise ScoresError(message) from error
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         yield from map(_nested, _of_parquet(path))
@@ -36,7 +44,11 @@ def _of_lines(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError as error:
                 message = f"{path}: line {number} is not JSON: {error}"
                 raise ScoresError(message) from error
-            if not isinstance(row, dict) or "document" not in row or not {"tags", "error"}.intersection(row):
+            if (
+                not isinstance(row, dict)
+                or not ("error" in row or {"tags", "scores", "review"} <= set(row))
+                or "document" not in row
+            ):
                 message = f"{path}: line {number} is no row of `tagger score`"
                 raise ScoresError(message)
             yield row

@@ -16,6 +16,7 @@ from string import Template
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from serving.batch.scores import ScoresError, read_scores
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     chosen = Chosen(tags=tuple(options.tag), min_score=options.min_score, review=options.review)
     try:
         with _output(options.to_labels) as labels:
-            documents, tags, written = _gathered(read_scores(options.scores), chosen, labels)
+            documents, tags, written = _gathered(read_scores(options.scores), chosen, labels, shown=bool(options.html))
         if options.html:
             _write(options.html, page(documents, tags, options.scores.name))
     except (ScoresError, OSError) as error:
@@ -76,7 +77,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _gathered(rows: Iterable[dict[str, Any]], chosen: Chosen, labels: TextIO | None) -> tuple[list[Found], list[str], int]:
+def _gathered(
+    rows: Iterable[dict[str, Any]], chosen: Chosen, labels: TextIO | None, *, shown: bool
+) -> tuple[list[Found], list[str], int]:
     """The documents in their order, the tags, and how many rows were written to label; few rows in memory."""
     found: dict[str, Found] = {}
     tags: list[str] = []
@@ -96,7 +99,7 @@ def _gathered(rows: Iterable[dict[str, Any]], chosen: Chosen, labels: TextIO | N
         if labels and "text" in row:
             labels.write(json.dumps(_to_label(row), ensure_ascii=False) + "\n")
             written += 1
-        if row["tags"] or row["review"]:
+        if shown and (row["tags"] or row["review"]) and (one.best or len(found) <= _SHOWN_DOCUMENTS):
             heapq.heappush(one.best, (max(row["scores"].values()), -number, row))
             if len(one.best) > _SHOWN_PASSAGES:
                 heapq.heappop(one.best)
@@ -160,7 +163,11 @@ def _print(documents: Sequence[Found], tags: Sequence[str]) -> None:
     table = Table("document", "passages", *tags, "review", "failed")
     for one in documents:
         table.add_row(
-            one.document, str(one.passages), *(str(one.tags.get(tag, 0)) for tag in tags), str(one.review), str(one.failed)
+            escape(one.document),
+            str(one.passages),
+            *(str(one.tags.get(tag, 0)) for tag in tags),
+            str(one.review),
+            str(one.failed),
         )
     if len(documents) > 1:
         table.add_section()

@@ -4,20 +4,27 @@ The text stands in the column that was named, else in the first of TEXT_COLUMNS 
 `Row`, or as one that tells what is wrong with it; what is wrong with the table as a whole raises TableError.
 """
 
+import codecs
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from serving.extraction.extracted import ExtractionError
-from serving.extraction.plain import decode
+from serving.extraction.plain import detected_encoding
 
 TEXT_COLUMNS = ("text", "passage", "sentence", "content", "body", "paragraph", "comment")
 _BATCH_ROWS = 1024
-_MAX_FIELD = 2**24
+_MAX_FIELD = 2**23
+_MAX_LINE = 2**24
+"""Bytes of a line of JSON; characters of a row of CSV."""
+_LARGE_COLUMN = 2**26
+"""Bytes of a Parquet column's piece above which few of its rows are unpacked at a time: they may all be one huge text."""
+_FEW_ROWS = 8
 _HEAD_BYTES = 2**20
 """Of a CSV, from which its encoding and its delimiter are told."""
 
@@ -59,16 +66,25 @@ def rows_of(file: BinaryIO, kind: str, columns: Columns, size: int) -> Iterator[
 
 
 def _of_lines(file: BinaryIO, columns: Columns, size: int) -> Iterator[Row]:
-    done = 0
-    for number, line in enumerate(file, start=1):
+    done = number = 0
+    while line := file.readline(_MAX_LINE + 1):
+        number += 1
         done += len(line)
-        if line.strip():
-            yield _of_line(number, line, columns, done / size if size else 0.0)
+        long = len(line) > _MAX_LINE
+        while long and not line.endswith(b"\n") and (line := file.readline(_MAX_LINE)):  # its rest
+            done += len(line)
+        read = min(1.0, done / size) if size else 0.0
+        if long:
+            yield Row(number=number, problem=f"line {number} has more than {_MAX_LINE} bytes", read=read)
+        elif line.strip():
+            yield _of_line(number, line, columns, read)
 
 
 def _of_line(number: int, line: bytes, columns: Columns, read: float) -> Row:
     try:
         data = json.loads(line.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        name = data.get(columns.id) if isinstance(data, dict) else None
+        json.dumps(name)  # nested as deep as can just be read, it could not be written
     except (ValueError, RecursionError) as error:
         return Row(number=number, problem=f"line {number} is not JSON: {error}", read=read)
     if not isinstance(data, dict):
@@ -80,7 +96,8 @@ def _of_values(number: int, values: Mapping[str, Any], columns: Columns, what: s
     column = columns.text or next((name for name in TEXT_COLUMNS if name in values), "text")
     text, context, name = values.get(column), values.get(columns.context), values.get(columns.id)
     context = "" if context is None else context
-    if _is_broken(name):
+    name = _plain(name)
+    if isinstance(name, str) and _is_broken(name):
         return Row(number=number, problem=f"{what} {number}: `{columns.id}` holds a lone surrogate", read=read)
     for field, value in ((column, text), (columns.context, context)):
         if not isinstance(value, str):
@@ -92,13 +109,13 @@ def _of_values(number: int, values: Mapping[str, Any], columns: Columns, what: s
 def _of_csv(file: BinaryIO, columns: Columns, size: int, delimiter: str | None) -> Iterator[Row]:
     head = _head(file)
     try:
-        encoding = _encoding(head)
+        encoding = _encoding(file, head)
     except ExtractionError as error:
         raise TableError(error.detail) from error
     csv.field_size_limit(_MAX_FIELD)
     text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
     try:
-        reader = csv.reader(text, delimiter=delimiter or _delimiter(head.decode(encoding, "replace")), strict=True)
+        reader = csv.reader(_lines(text), delimiter=delimiter or _delimiter(head.decode(encoding, "replace")), strict=True)
         try:
             names = next(reader, None)
             if names is None:
@@ -123,27 +140,42 @@ def _of_csv(file: BinaryIO, columns: Columns, size: int, delimiter: str | None) 
 
 def _head(file: BinaryIO) -> bytes:
     if file.seekable():
-        head = file.read(_HEAD_BYTES)
-        file.seek(0, os.SEEK_SET)
-        return head
+        return file.read(_HEAD_BYTES)
     return cast("io.BufferedReader", file).peek(_HEAD_BYTES)
 
 
-def _encoding(head: bytes) -> str:
-    """`utf-8-sig`, or what the head looks like when it is not UTF-8; a head may end within a character."""
-    for encoding in ("utf-8-sig", "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"):
-        try:
-            head.decode(encoding)
-        except UnicodeDecodeError as error:
-            if error.start >= len(head) - 4 and encoding == "utf-8-sig":
-                return encoding
-        else:
-            return encoding
-    decode(head)  # raises for what is no text at all
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - the extra `documents`, which `decode` has asked for
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a text. Raises TableError for one without an end."""
+    while line := text.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE:
+            message = f"a line has more than {_MAX_LINE} characters"
+            raise TableError(message)
+        yield line
 
-    best = from_bytes(head).best()
-    return best.encoding if best else "utf-8-sig"
+
+def _encoding(file: BinaryIO, head: bytes) -> str:
+    """UTF-8 when all of it is, UTF-16 by its mark, else what the piece around the first other byte looks like.
+
+    A pipe cannot be read twice: of it only the head is looked at.
+    """
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if file.seekable():
+            file.seek(0, os.SEEK_SET)
+        return "utf-16"
+    check = codecs.getincrementaldecoder("utf-8")()
+    before, chunk = b"", head
+    try:
+        while chunk:
+            check.decode(chunk, final=False)
+            before, chunk = chunk, file.read(_HEAD_BYTES) if file.seekable() else b""
+        if file.seekable():
+            check.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        return detected_encoding(before + chunk, len(before) + error.start)
+    finally:
+        if file.seekable():
+            file.seek(0, os.SEEK_SET)
+    return "utf-8-sig"
 
 
 def _delimiter(head: str) -> str:
@@ -177,19 +209,35 @@ def _of_parquet(file: BinaryIO, columns: Columns) -> Iterator[Row]:
         names = table.schema_arrow.names
         wanted = [name for name in (_text_column(names, columns), columns.context, columns.id) if name in names]
         number, total = 0, table.metadata.num_rows
-        for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+        for batch in table.iter_batches(batch_size=_batch_rows(table.metadata), columns=wanted):
             for values in batch.to_pylist():
                 number += 1
-                yield _of_values(number, values, columns, "row", number / total)
-    except pa.ArrowException as error:
+                yield _of_values(number, values, columns, "row", number / max(total, number))
+    except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:  # whatever damaged files make of it
         message = f"is no whole Parquet file: {error}"
         raise TableError(message) from error
 
 
-def _is_broken(value: object) -> bool:
-    """Whether a value holds text that no file can hold, or is none that JSON can."""
+def _batch_rows(metadata: Any) -> int:
+    """How many rows of a Parquet file are unpacked at a time."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    largest = max((one.column(at).total_uncompressed_size for one in groups for at in range(one.num_columns)), default=0)
+    return _FEW_ROWS if largest > _LARGE_COLUMN else _BATCH_ROWS
+
+
+def _plain(value: object) -> str | int | float | None:
+    """An id as JSON can hold it: dates, bytes and the like as text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else str(value)
+
+
+def _is_broken(value: str) -> bool:
+    """Whether a text holds what no file can hold."""
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
+        value.encode()
     except UnicodeEncodeError:
         return True
     return False

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from queue import SimpleQueue
 from typing import IO, Any
 
 from serving.extraction.extracted import Extracted, ExtractionError, Limits, Source
@@ -18,6 +19,7 @@ from serving.extraction.readers import check_installed, read
 _LIMITS = Limits()
 _HEAD = 1024
 _CHUNK = 2**16
+_END_SECONDS = 2.0
 
 
 class DocumentReader:
@@ -48,9 +50,18 @@ class DocumentReader:
         return Extracted(text=answer["text"], pages=pages, notes=tuple(answer["notes"]))
 
     def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            self._end()
+        """End the process; a document that is being read is given up."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._process and self._process.stdin:
+                    self._process.stdin.close()  # it ends by itself
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_END_SECONDS)
+                self._end()
+            finally:
+                self._lock.release()
+        elif process := self._process:
+            process.kill()
 
     def _asked(self, content: bytes, kind: str) -> dict[str, Any]:
         request = json.dumps({"kind": kind, "length": len(content), "limits": asdict(self.limits)}).encode() + b"\n"
@@ -78,7 +89,7 @@ class DocumentReader:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            command = [sys.executable, "-m", "serving.extraction.worker"]
+            command = [sys.executable, "-P", "-m", "serving.extraction.worker"]  # -P: never what lies in the current folder
             # Its own session: Ctrl-C is for the command, which closes the pipe and so ends it.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command,
@@ -108,6 +119,30 @@ class DocumentReader:
         return status
 
 
+class ReaderPool:
+    """A few readers, so that one slow document does not keep all others waiting. Thread-safe."""
+
+    def __init__(self, number: int, limits: Limits = _LIMITS) -> None:
+        """Start nothing yet."""
+        self._all = [DocumentReader(limits) for _ in range(number)]
+        self._free: SimpleQueue[DocumentReader] = SimpleQueue()
+        for reader in self._all:
+            self._free.put(reader)
+
+    def read(self, content: bytes, kind: str) -> Extracted:
+        """The text of a document, as soon as a reader is free. Raises ExtractionError."""
+        reader = self._free.get()
+        try:
+            return reader.read(content, kind)
+        finally:
+            self._free.put(reader)
+
+    def close(self) -> None:
+        """End all processes, at once."""
+        for reader in self._all:
+            reader.close()
+
+
 def _send(pipe: IO[bytes], data: bytes, until: float) -> None:
     view = memoryview(data)
     while view:
@@ -133,5 +168,9 @@ def _line(pipe: IO[bytes], until: float) -> bytes:
 
 def _wait(reading: list[int], writing: list[int], until: float) -> None:
     left = until - time.monotonic()
-    if left <= 0 or not any(select.select(reading, writing, [], left)):
+    poll = select.poll()  # `select` knows no descriptor from 1,024 on
+    for descriptors, what in ((reading, select.POLLIN), (writing, select.POLLOUT)):
+        for descriptor in descriptors:
+            poll.register(descriptor, what)
+    if left <= 0 or not poll.poll(left * 1000):
         raise TimeoutError

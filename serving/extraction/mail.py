@@ -1,6 +1,6 @@
 """E-mail (.eml): subject, body, and the attachments that are documents themselves, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email import policy
 from email.errors import MessageError
@@ -12,6 +12,17 @@ from serving.extraction.kinds import MEDIA_TYPES, kind_of_name
 from serving.extraction.markup import page_text
 from serving.extraction.plain import decode
 
+_MESSAGE = "message/rfc822"
+_NO_TEXT = frozenset({"image", "audio", "video", "font"})
+_NO_DOCUMENTS = frozenset(
+    {
+        "application/pgp-signature",
+        "application/pkcs7-signature",
+        "application/x-pkcs7-signature",
+        "text/calendar",
+        "text/x-vcard",
+    }
+)
 Reader = Callable[[Source], Extracted]
 
 
@@ -30,22 +41,49 @@ def read_mail(source: Source, reader: Reader) -> Extracted:
     body = message.get_body(preferencelist=("plain", "html"))
     if body is not None:
         texts.append(_body(body))
-    for part in message.iter_attachments():
+    for part in _documents(message, body):
         name = part.get_filename() or part.get_content_type()
-        kind = MEDIA_TYPES.get(part.get_content_type()) or kind_of_name(name)
-        if kind is None:
-            continue  # a picture, a calendar entry: no text of the message
-        try:
-            content = _attached(part)
-            texts.append(reader(replace(source, content=content, kind=kind, depth=source.depth + 1)).text)
-        except ExtractionError as error:
-            if error.code == "too_deep":
-                raise
-            notes.append(f"the attachment {name!r} {error.detail}")
+        found, note = _attachment(part, name, source, reader)
+        texts.append(found)
+        notes += [f"the attachment {name!r} {note}"] if note else []
     text = "\n\n".join(text.strip("\r\n") for text in texts if text.strip())
     if not text:
         raise ExtractionError("no_text", "the message holds no text")
     return Extracted(text=text + "\n", notes=tuple(notes))
+
+
+def _documents(part: MIMEPart, body: MIMEPart | None, *, alternative: bool = False) -> Iterator[MIMEPart]:
+    """The parts that may be documents, at any depth of a message but not within messages in it.
+
+    Other versions of the body are left out, and what holds no text: pictures, sounds, signatures, dates.
+    """
+    kind = part.get_content_type()
+    if part is body:
+        return
+    if part.get_content_maintype() == "multipart":
+        for inner in part.iter_parts():
+            yield from _documents(inner, body, alternative=kind == "multipart/alternative")
+        return
+    other_version = alternative and part.get_content_maintype() == "text"
+    if part.get_content_maintype() not in _NO_TEXT and kind not in _NO_DOCUMENTS and not other_version:
+        yield part
+
+
+def _attachment(part: MIMEPart, name: str, source: Source, reader: Reader) -> tuple[str, str]:
+    """The text of an attachment, and what is wrong with it. Raises ExtractionError for messages nested too deep."""
+    kind = MEDIA_TYPES.get(part.get_content_type()) or kind_of_name(name)
+    if kind is None:
+        return "", f"is of a type that is not read ({part.get_content_type()})"
+    try:
+        return reader(replace(source, content=_attached(part), kind=kind, depth=source.depth + 1)).text, ""
+    except ExtractionError as error:
+        if error.code == "too_deep" and part.get_content_type() == _MESSAGE:
+            raise
+        return "", error.detail
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - what the libraries raise on a damaged attachment is its own matter
+        return "", f"cannot be read: {type(error).__name__}"
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -62,7 +100,7 @@ def _body(part: MIMEPart) -> str:
 
 
 def _attached(part: MIMEPart) -> bytes:
-    if part.get_content_type() == "message/rfc822":
+    if part.get_content_type() == _MESSAGE:
         inner = part.get_payload(0)
         return inner.as_bytes() if hasattr(inner, "as_bytes") else b""
     content = part.get_payload(decode=True)

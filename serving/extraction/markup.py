@@ -19,7 +19,7 @@ _MIN_CHARACTERS = 200
 """Main content shorter than this may be a wrong guess: then the page is taken without what stands around its text."""
 _DEEPEST = 400
 """Elements within elements; the parsers beneath recurse."""
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*?(/?)>")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*+)([^<>]*+)>")
 _VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "p", "li", "source", "td", "tr"})
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it logs what it cannot read, text included
@@ -71,10 +71,15 @@ def block_text(html: str, without: tuple[str, ...] = _BOILERPLATE) -> str:
 
 def _check_depth(html: str) -> None:
     """Raise ExtractionError for markup nested deeper than any real page."""
-    depth = 0
-    for closing, name, own in _TAG.findall(html):
-        if own or name.lower() in _VOID:
+    opened: list[str] = []
+    for closing, name, rest in _TAG.findall(html):
+        lowered = name.lower()
+        if rest.endswith("/") or lowered in _VOID:
             continue
-        depth = max(0, depth - 1) if closing else depth + 1
-        if depth > _DEEPEST:
+        if not closing:
+            opened.append(lowered)
+        elif lowered in opened:  # else it closes nothing
+            while opened.pop() != lowered:
+                pass
+        if len(opened) > _DEEPEST:
             raise ExtractionError("too_deep", f"elements are nested more than {_DEEPEST} deep")

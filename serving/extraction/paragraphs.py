@@ -14,7 +14,8 @@ _EDGE_LINES = 3
 _REPEATED_SHARE = 0.25
 _MIN_REPEATS = 3
 _PAGE_NUMBER = re.compile(
-    r"(?:page\s+)?[-–—|\[(]?\s*(?:\d{1,4}|[ivxlc]{1,7})\s*[-–—|\])]?(?:\s*(?:of|/)\s*\d{1,4})?", re.IGNORECASE
+    r"(?:page\s+)?[-–—|\[(]?\s*(?:\d{1,4}|(?=[ivxlc])(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3}))\s*[-–—|\])]?(?:\s*(?:of|/)\s*\d{1,4})?",
+    re.IGNORECASE,
 )
 _NOTE_MARK = re.compile(r"(?:\[?\d{1,3}\]?|[*†‡§¹²³⁴-⁹]+)\s*\S")
 _NOTE_SIZE = 0.93
@@ -41,9 +42,12 @@ class Paragraph:
         return "".join(text for text, _ in self.pieces)
 
 
-def paragraphs(pages: Sequence[Sequence[Line]]) -> list[Paragraph]:
-    """The paragraphs of a document's pages, each in reading order; footnotes come last, in their order."""
-    kept = _without_running(pages)
+def paragraphs(pages: Sequence[Sequence[Line]], *, running: bool = False) -> list[Paragraph]:
+    """The paragraphs of a document's pages, each in reading order; footnotes come last, in their order.
+
+    With `running` heads and feet stay: they may be all that there is.
+    """
+    kept = pages if running else _without_running(pages)
     size = _text_size(line for page in kept for line in page)
     words = Counter(
         word.lower() for page in kept for line in page for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", line.text)

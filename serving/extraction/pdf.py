@@ -29,7 +29,8 @@ def read_pdf(source: Source) -> Extracted:
         raise ExtractionError("no_text", scanned)
     if empty := sum(not page for page in pages):
         notes.append(f"{empty} of {count} pages hold no text")
-    return _joined(paragraphs(pages), notes)
+    found = _joined(paragraphs(pages), notes)
+    return found if found.text.strip() else _joined(paragraphs(pages, running=True), notes)
 
 
 def _pages(document: pypdfium2.PdfDocument, count: int) -> tuple[list[list[Line]], list[str]]:

@@ -13,7 +13,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
-_DETECT_BYTES = 200_000
+_DETECT_BYTES = 100_000
 _WESTERN = "cp1252"
 _LATIN = frozenset({"cp1250", "cp1252", "cp1254", "cp1257", "cp1258", "latin_1", "iso8859_9", "iso8859_15", "mac_roman"})
 _BINARY_SHARE = 0.05
@@ -41,7 +41,7 @@ def decode(content: bytes, *, declared: bool = False, charset: str | None = None
     try:
         return _checked(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return _detected(content, error)
+        return _decoded(content, detected_encoding(content, error.start))
 
 
 def _decoded(content: bytes, encoding: str) -> str:
@@ -61,22 +61,23 @@ def _wider(name: str) -> str:
     return "cp1252" if codecs.lookup(name).name in {"iso8859-1", "ascii"} else name
 
 
-def _detected(content: bytes, error: UnicodeDecodeError) -> str:
+def detected_encoding(content: bytes, place: int) -> str:
+    """The likeliest encoding of text that is not UTF-8 at a place, told from the lines around it. Raises ExtractionError."""
+    byte = content[place] if place < len(content) else 0
     try:
         from charset_normalizer import from_bytes  # noqa: PLC0415 - the extra `documents`
-    except ModuleNotFoundError:
-        byte = content[error.start]
-        detail = f"is not UTF-8: byte {error.start} is {byte:#04x}; the extra `documents` detects other encodings"
+    except ModuleNotFoundError as error:
+        detail = f"is not UTF-8: byte {place} is {byte:#04x}; the extra `documents` detects other encodings"
         raise ExtractionError("unreadable", detail) from error
-    matches = from_bytes(content[:_DETECT_BYTES])
+    start = content.rfind(b"\n", 0, max(0, place - _DETECT_BYTES)) + 1
+    end = content.rfind(b"\n", place, place + _DETECT_BYTES)  # never within a character
+    matches = from_bytes(content[start : end if end > place else place + _DETECT_BYTES])
     best = matches.best()
     if best is None:
-        raise ExtractionError("damaged", f"is text in no known encoding: byte {error.start} is {content[error.start]:#04x}")
+        raise ExtractionError("damaged", f"is text in no known encoding: byte {place} is {byte:#04x}")
     # Code pages of one alphabet are told apart by little; among equals the most used one of Western Europe it is.
-    western = best.encoding in _LATIN and (
-        _WESTERN in {one.encoding for one in matches} or _WESTERN in best.could_be_from_charset
-    )
-    return _decoded(content, _WESTERN if western else best.encoding)
+    western = _WESTERN in {one.encoding for one in matches} or _WESTERN in best.could_be_from_charset
+    return _WESTERN if best.encoding == "ascii" or (best.encoding in _LATIN and western) else best.encoding
 
 
 def _checked(text: str) -> str:

@@ -1,11 +1,14 @@
 """The reader of each kind of document, imported only when one comes."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 
 from serving.extraction.extracted import Extracted, ExtractionError, Source
 from serving.extraction.plain import read_plain
 
+EXTRACTION = "1"
+"""Raise it with any change that gives another text for a document."""
 _READERS = {
     "html": ("serving.extraction.markup", "read_html"),
     "pdf": ("serving.extraction.pdf", "read_pdf"),
@@ -25,6 +28,17 @@ def check_installed(kind: str) -> None:
     """Raise ExtractionError when the extra that reads this kind is missing."""
     if any(importlib.util.find_spec(name) is None for name in _NEEDED.get(kind, ())):
         raise ExtractionError("extra_missing", f'{kind} needs the extra `documents`: pip install "passage-tagger[documents]"')
+
+
+def reader_versions() -> dict[str, str]:
+    """Versions of all that decides which text a document gives; "" for what is not installed."""
+    found = {"extraction": EXTRACTION}
+    for name in sorted({*(one for names in _NEEDED.values() for one in names), "charset_normalizer", "pyarrow"}):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = ""
+    return found
 
 
 def read(source: Source) -> Extracted:

@@ -5,8 +5,10 @@ to the libraries that read it (a crash, a loop, gigabytes) ends here.
 """
 
 import json
+import math
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from typing import BinaryIO
@@ -14,6 +16,8 @@ from typing import BinaryIO
 from serving.extraction.extracted import ExtractionError, Limits, Source
 from serving.extraction.readers import read
 
+_GRACE_SECONDS = 5
+_MOST_NOTES = 50
 _DEEP = 10_000
 """Frames: the parsers of nested markup recurse."""
 
@@ -28,9 +32,11 @@ def main() -> None:
         limits = Limits(**request["limits"])
         with suppress(ValueError, OSError):  # a lower limit of the system stays
             resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        signal.alarm(math.ceil(limits.seconds) + _GRACE_SECONDS)  # when nobody is left to end it, it ends itself
         content = _exactly(sys.stdin.buffer, request["length"])
         answers.write(json.dumps(_answer(Source(content=content, kind=request["kind"], limits=limits))).encode() + b"\n")
         answers.flush()
+        signal.alarm(0)
 
 
 def _answer(source: Source) -> dict[str, object]:
@@ -45,7 +51,10 @@ def _answer(source: Source) -> dict[str, object]:
     except Exception as error:  # noqa: BLE001 - the libraries raise what they like on damaged files
         return {"code": "damaged", "detail": f"cannot be read as {source.kind}: {type(error).__name__}: {error}"[:500]}
     text = found.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half a pair is no character
-    return {"text": text, "pages": found.pages, "notes": found.notes}
+    notes = found.notes
+    if len(notes) > _MOST_NOTES:
+        notes = (*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES} more of the kind")
+    return {"text": text, "pages": found.pages, "notes": notes}
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:
