@@ -10,8 +10,8 @@ QUICK ?=
 
 run:
 	@$(PYTHON) training/environment.py .venv train,documents
-	@.venv/bin/tagger train --if-missing $(if $(PROFILE),--profile $(PROFILE))
-	@exec .venv/bin/tagger serve --port $(PORT)
+	@.venv/bin/tagger train --quick --if-missing
+	@.venv/bin/tagger train --if-missing $(if $(PROFILE),--profile $(PROFILE)) & exec .venv/bin/tagger serve --port $(PORT)
 
 test:
 	@$(PYTHON) training/environment.py .venv-dev dev

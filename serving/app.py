@@ -23,6 +23,7 @@ from serving.openapi import add_bodies
 from serving.problems import REASONS, RequestProblem, on_bad_query, on_http_exception, on_request_problem
 from serving.service import Service, load_classifier, service_in
 from serving.settings import Settings
+from serving.swapping import watch_champion
 
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 _DESCRIPTION = """Tags passages of human-rights and policy texts: advocacy call, sanctions demand, victim-support measure,
@@ -80,8 +81,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if classifier is None:
         classifier = await run_in_threadpool(load_classifier, settings)
     service.start(classifier)
+    del classifier  # one that is swapped out must not live on here
     service.stopping = asyncio.Event()
-    watches = [asyncio.create_task(watch) for watch in (service.watch_canaries(), service.watch_metrics())]
+    tasks = [service.watch_canaries(), service.watch_metrics()]
+    if settings.bundle is None:
+        tasks.append(watch_champion(service))
+    watches = [asyncio.create_task(task) for task in tasks]
     try:
         with draining_first(service):
             yield
@@ -90,4 +95,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             watch.cancel()
         service.canaries_right = False
         await asyncio.to_thread(service.reader.close)
-        await asyncio.to_thread(classifier.close)
+        await asyncio.to_thread(service.classifier.close)

@@ -113,17 +113,6 @@ def write_bundle(models: Path, source: Path, manifest: Manifest) -> Path:
     return target
 
 
-def find_bundle(models: Path, champion: Path, profile: str | None) -> Path:
-    """The champion, or the newest bundle of a profile when the champion is of another. Raises BundleError."""
-    if profile is None or champion.resolve().name.startswith(f"{profile}-"):
-        return champion
-    found = sorted(models.glob(f"{profile}-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        message = f"{models}: there is no bundle of the profile {profile!r}; `tagger train --profile {profile}` makes one"
-        raise BundleError(message)
-    return found[-1].parent
-
-
 def read_bundle(folder: Path) -> Manifest:
     """Read and verify a bundle: complete, unchanged, of versions that this code reads. Raises BundleError."""
     path = folder / MANIFEST

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class Classifier:
         self._session = session
         self._inputs = {entry.name for entry in session.get_inputs()}
         self.scheduler = scheduler
+        weakref.finalize(self, scheduler.shut)  # one that is swapped out ends with the last request that holds it
 
     @classmethod
     def load(

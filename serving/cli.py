@@ -1,6 +1,6 @@
 """The command `tagger`: a table from subcommand to the module that does it, resolved only when it is called.
 
-tagger serve | score | summary | keys | labels | train | screen | evaluate | behaviour
+tagger serve | score | summary | models | keys | labels | train | screen | evaluate | behaviour
 """
 
 import importlib
@@ -11,6 +11,7 @@ _COMMANDS = {
     "score": ("serving.batch.command", "tag documents and tables of passages, write a table"),
     "summary": ("serving.batch.summary", "what a run of `tagger score` found; a page; a file to label"),
     "keys": ("serving.keys", "create and list API keys"),
+    "models": ("serving.models", "the bundles, which one serves, and the way back"),
     "labels": ("labels.cli", "check the labels, print agreement, build the flat file"),
     "train": ("training.train", "train a bundle (extra `train`)"),
     "screen": ("training.screen", "try a recipe on two held-out documents (extra `train`)"),

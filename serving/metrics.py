@@ -44,6 +44,7 @@ class Metrics:
         self._ready = Gauge("ready", "Replicas that are ready.", **live)
         self._hanging = Gauge("hanging_threads", "Scoring threads that were given up and have not come back.", **live)
         self._model = Gauge("model_info", "Replicas that serve this bundle.", ["version", "sha256", "profile"], **live)
+        self.swaps = Counter("swaps", "Changes of the bundle while serving, by outcome.", ["outcome"], **make)
         self._scheduler: Scheduler | None = None
         self._reported = 0.0
 
@@ -55,6 +56,12 @@ class Metrics:
         for tag in manifest.tags:  # shown from the start, at nought
             self.tags.labels(tag)
             self.scores.labels(tag)
+
+    def served(self, manifest: Manifest) -> None:
+        """Note that a bundle serves no longer; the time of its threads until now is counted."""
+        self.look(ready=True)
+        self._reported = 0.0
+        self._model.labels(version=manifest.name, sha256=manifest.sha256, profile=manifest.profile).set(0)
 
     def _waited(self, job: Job) -> None:
         """Note how long a job waited, whatever became of it; one that was never begun waited until now."""

@@ -39,7 +39,7 @@ def serve_replicas(
         # The processes read their settings from the environment, as any other does.
         os.environ |= {
             SHARED_FOLDER: folder,
-            "TAGGER_BUNDLE": str(settings.champion.resolve()),  # a replica that is started again serves what the others do
+            **({"TAGGER_BUNDLE": str(settings.bundle.resolve())} if settings.bundle else {}),
             "TAGGER_STATE": str(settings.state),
             "TAGGER_THREADS": str(threads),
             "TAGGER_KEYS_REQUIRED": str(keys_required).lower(),

@@ -92,6 +92,10 @@ class _Worker:
     given_up: bool = False
 
 
+def _nothing(_index: int) -> None:
+    """What is left to do of a job that has ended."""
+
+
 def _stuck(worker: _Worker) -> bool:
     return worker.passing_since is not None and time.monotonic() - worker.passing_since > _CLOSE_SECONDS
 
@@ -173,11 +177,15 @@ class Scheduler:
         """Drop what of a job is not being computed yet."""
         self._fail(job, JobCancelledError())
 
-    def close(self) -> None:
-        """End the threads once the queue is empty; a thread that does not come back is not waited for."""
+    def shut(self) -> None:
+        """Take no more jobs; the threads end by themselves once the queue is empty."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+
+    def close(self) -> None:
+        """End the threads once the queue is empty; a thread that does not come back is not waited for."""
+        self.shut()
         while coming := [thread for worker, thread in list(self._workers.items()) if thread.is_alive() and not _stuck(worker)]:
             coming[0].join(_WATCH_SECONDS)
 
@@ -295,6 +303,7 @@ class Scheduler:
                 return
             job.error = error
             self._held[job.interactive] -= job.held
+            job.run = _nothing  # what it holds, a classifier, may be waiting for the last to let go of it
             job.done.set()
         if self.on_end:
             self.on_end(job)

@@ -43,7 +43,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--replicas", type=_positive, default=1, help="processes that share the port; each loads the bundle (default: 1)"
     )
-    parser.add_argument("--bundle", type=Path, default=settings.champion, help="folder of the bundle (default: %(default)s)")
+    parser.add_argument(
+        "--bundle", type=Path, default=settings.bundle, help="folder of a bundle (default: the champion, and each new one)"
+    )
     options = parser.parse_args(arguments)
     try:
         keyed = bool(read_keys(settings.keys_file)) or settings.keys_required
@@ -73,7 +75,9 @@ def main(arguments: list[str]) -> int:
         classifier.close()  # it was loaded to see that the bundle is good
         del classifier
         return serve_replicas(settings, listener, options.replicas, config, keys_required=keyed)
-    uvicorn.Server(uvicorn.Config(create_app(settings, classifier), **config)).run(sockets=[listener])
+    app = create_app(settings, classifier)
+    del classifier  # one that is swapped out must not live on here
+    uvicorn.Server(uvicorn.Config(app, **config)).run(sockets=[listener])
     return 0
 
 

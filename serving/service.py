@@ -6,6 +6,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from fastapi import Request
@@ -16,6 +17,7 @@ from serving.extraction.extracted import Limits
 from serving.extraction.isolated import ReaderPool
 from serving.keys import KeyRing
 from serving.metrics import Metrics
+from serving.registry import champion_path
 from serving.settings import Settings
 
 log = logging.getLogger("tagger")
@@ -68,6 +70,16 @@ class Service:
         self.canaries_right, self.canaries_checked = True, time.monotonic()
         self.metrics.serves(classifier.manifest, classifier.scheduler)
 
+    def swap(self, classifier: Classifier) -> None:
+        """Serve with another classifier from the next request on.
+
+        What was accepted is finished by the old one, which ends when the last request has let go of it.
+        """
+        old = self.classifier
+        self.metrics.served(old.manifest)
+        self.start(classifier)
+        log.info("swapped", extra={"bundle": classifier.manifest.name, "before": old.manifest.name})
+
     def hanging(self) -> str | None:
         """Whether so many scoring threads hang that the engine is taken to be broken. Computes nothing."""
         number = self.classifier.scheduler.hanging
@@ -115,7 +127,12 @@ class Service:
 
 def load_classifier(settings: Settings) -> Classifier:
     """The classifier that these settings ask for. Raises BundleError."""
-    return Classifier.load(settings.champion, settings.threads, settings.max_queue_tokens, settings.hang_seconds)
+    return load_bundle(settings, champion_path(settings))
+
+
+def load_bundle(settings: Settings, folder: Path) -> Classifier:
+    """A bundle, verified, with its canaries scored. Raises BundleError."""
+    return Classifier.load(folder, settings.threads, settings.max_queue_tokens, settings.hang_seconds)
 
 
 def service_of(request: Request) -> Service:

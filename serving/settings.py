@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     state: Path = Path("state")
     """Folder of everything that changes: models, fits, keys."""
     bundle: Path | None = None
-    """The bundle to serve; default: `models/champion` in the state folder."""
+    """The bundle to serve, whatever the registry says; default: the registry's champion, and each new one as it comes."""
+    database: str = ""
+    """URL of the database (`postgresql+psycopg://…`) that replicas share; default: `tagger.db`, SQLite, in the state folder."""
     keys: Path | None = None
     """The file of hashed API keys; default: `keys.json` in the state folder."""
     keys_required: bool = False
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
     """Between SIGTERM and closing the port: not ready any more, still answering, so that a load balancer turns away first."""
     finish_seconds: int = Field(default=30, ge=1)
     """What accepted requests may still take once the port is closed."""
+    swap_seconds: float = Field(default=1.0, gt=0)
+    """Pause between two looks at the registry for another champion."""
     canary_seconds: float = Field(default=10.0, gt=0)
     """Pause between two background checks of the canaries."""
 
@@ -61,9 +65,9 @@ class Settings(BaseSettings):
         return self.state / "models"
 
     @property
-    def champion(self) -> Path:
-        """The bundle that is served."""
-        return self.bundle or self.models / "champion"
+    def database_url(self) -> str:
+        """The database, as SQLAlchemy names it."""
+        return self.database or f"sqlite:///{self.state.absolute() / 'tagger.db'}"
 
     @property
     def keys_file(self) -> Path:

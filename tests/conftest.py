@@ -18,6 +18,9 @@ from starlette.testclient import TestClient
 from serving.app import create_app
 from serving.classifier import Classifier
 from serving.settings import Settings
+from tests.databases import database_url, postgresql_address
+
+__all__ = ["database_url", "postgresql_address"]  # fixtures
 
 ROOT = Path(__file__).parent.parent
 TAGGER = [sys.executable, "-m", "serving.cli"]

@@ -62,7 +62,9 @@ def test_shell_blocks_run(root: Path, quick_bundle: Path, port: int, tmp_path: P
 def test_python_blocks_run(root: Path, quick_bundle: Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
     """As they stand, with the bundle and the server of the tests."""
     for block in blocks(root, "python"):
-        ready = block.replace("state/models/champion", str(quick_bundle)).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+        ready = block.replace("champion_path(Settings())", f"champion_path(Settings(bundle={str(quick_bundle)!r}))").replace(
+            "127.0.0.1:8000", f"127.0.0.1:{port}"
+        )
         exec(ready, {})  # noqa: S102 - running it is the test
     printed = capsys.readouterr().out
     assert "historical_case" in printed

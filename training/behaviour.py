@@ -20,6 +20,7 @@ from typing import Any
 
 from serving.bundle import BundleError
 from serving.classifier import Classifier
+from serving.registry import champion_path
 from serving.results import PassageIn
 from serving.settings import load_settings
 from training.readme import README, write_block
@@ -106,12 +107,11 @@ def table(found: dict[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """Ask a bundle; the exit status is 1 when a critical case fails."""
     parser = argparse.ArgumentParser(prog="tagger behaviour", description="Ask a bundle the behavioural cases.")
-    state = load_settings().state
-    parser.add_argument("--bundle", type=Path, default=state / "models" / "champion", help="default: %(default)s")
+    parser.add_argument("--bundle", type=Path, help="folder of a bundle (default: the champion)")
     parser.add_argument("--output", type=Path, help="file to write (default: that of the bundle's profile)")
     options = parser.parse_args(arguments)
     try:
-        classifier = Classifier.load(options.bundle)
+        classifier = Classifier.load(options.bundle or champion_path(load_settings()))
     except BundleError as error:
         print(f"tagger behaviour: {error}", file=sys.stderr)
         return 1

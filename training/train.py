@@ -1,7 +1,7 @@
 """Training: labels in, a bundle out, and the bundle made the one that is served.
 
-Reads seeds/, labels/ and the base model; writes `state/models/<bundle>` and the link `state/models/champion`
-(`state/models/quick` for --quick).
+Reads seeds/, labels/ and the base model; writes `state/models/<bundle>` and makes it the registry's champion (with --quick
+the link `state/models/quick`, and the champion only with --if-missing when there is none).
 
     tagger train                the default profile, with the decisions of its committed evaluation
     tagger train --profile fast another profile
@@ -20,9 +20,11 @@ from types import FrameType
 
 from labels.authored import load_authored
 from labels.corpus import load_corpus
+from labels.database import DatabaseError
 from labels.problems import CorpusError
 from serving.bundle import BundleError
 from serving.classifier import Classifier
+from serving.registry import Registry
 from serving.settings import load_settings
 from training.base_model import BaseModelError, find_base_model
 from training.dataset import build_dataset
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> int:
             signal.signal(number, _interrupt)
     try:
         return _train(options.state, recipe, if_missing=options.if_missing, fresh=options.fresh)
-    except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
+    except (CorpusError, BaseModelError, ParityError, NoSpaceError, DatabaseError) as error:
         print(f"tagger train: {error}", file=sys.stderr)
     except OSError as error:
         print(f"tagger train: {error.filename or options.state}: {error.strerror}; nothing was changed", file=sys.stderr)
@@ -62,12 +64,19 @@ def main(arguments: list[str]) -> int:
 
 
 def _train(state: Path, recipe: Recipe, *, if_missing: bool, fresh: bool) -> int:
-    link = state / "models" / ("quick" if recipe.frozen else "champion")
-    if if_missing and _is_whole(link):
+    registry = Registry.open(load_settings().model_copy(update={"state": state}))
+    try:
+        return _train_into(registry, state, recipe, if_missing=if_missing, fresh=fresh)
+    finally:
+        registry.close()
+
+
+def _train_into(registry: Registry, state: Path, recipe: Recipe, *, if_missing: bool, fresh: bool) -> int:
+    if if_missing and _is_there(registry, recipe):
         return 0
     started = time.monotonic()
     with exclusive(state):
-        if if_missing and _is_whole(link):  # another run has made it while this one waited
+        if if_missing and _is_there(registry, recipe):  # another run has made it while this one waited
             return 0
         corpus = load_corpus()
         base = find_base_model(recipe.base_model, state / "encoders")
@@ -79,17 +88,22 @@ def _train(state: Path, recipe: Recipe, *, if_missing: bool, fresh: bool) -> int
         bundle = with_standing(made, state / "models", standing) if standing else copied(made, state / "models")
         if _interrupted.is_set():
             raise KeyboardInterrupt
-        _point(link, bundle)
+        if recipe.frozen:
+            _point(state / "models" / "quick", bundle)
+        if not recipe.frozen or (if_missing and registry.bundle() is None):
+            registry.promote(bundle.name, who="tagger train", why="trained", report={"provisional": not standing})
     provisional = "" if standing else " (provisional: no evaluation of this configuration)"
     print(f"{bundle}{provisional}, made in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return 0
 
 
-def _is_whole(link: Path) -> bool:
-    if not link.exists():
+def _is_there(registry: Registry, recipe: Recipe) -> bool:
+    """Whether there is a champion that loads; for a full recipe one that is no stopgap."""
+    name = registry.bundle()
+    if name is None or (not recipe.frozen and name.startswith(f"{QUICK.profile}-")):
         return False
     try:
-        Classifier.load(link, threads=1).close()
+        Classifier.load(registry.models / name, threads=1).close()
     except BundleError as error:
         print(f"{error}\ntraining a new bundle", file=sys.stderr)
         return False

@@ -22,7 +22,7 @@ from benchmarks.engine.ceiling import ceiling
 from benchmarks.engine.contenders import contenders
 from benchmarks.passages import seed_passages
 from benchmarks.results import ROOT, finish, quick_bundle
-from serving.bundle import find_bundle
+from serving.registry import of_profile
 from serving.results import PassageIn
 from serving.settings import load_settings
 from training.base_model import MINILM, MPNET
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     settings = load_settings()
     bundles = {"fast": (quick_bundle(), MINILM)}
     if not quick:
-        bundles["accurate"] = (find_bundle(settings.models, settings.champion, "accurate"), MPNET)
+        bundles["accurate"] = (of_profile(settings, "accurate"), MPNET)
     results, tables = {}, []
     for profile, (bundle, base) in bundles.items():
         results[profile] = _measured(bundle, base, passages, rounds=3 if quick else 7)

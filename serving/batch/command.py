@@ -19,10 +19,11 @@ from serving.batch.outputs import documents_file, format_of
 from serving.batch.rows import Wanted
 from serving.batch.running import STANDARD_OUTPUT, Run, journalled, streamed
 from serving.batch.tables import Columns
-from serving.bundle import BundleError, Manifest, find_bundle, read_bundle
+from serving.bundle import BundleError, Manifest, read_bundle
 from serving.classifier import Classifier
 from serving.extraction.isolated import DocumentReader
 from serving.extraction.kinds import MEDIA_TYPES
+from serving.registry import champion_path, of_profile
 from serving.results import LongPolicy, Options
 from serving.settings import load_settings
 
@@ -51,7 +52,10 @@ def _journal_of(output: str) -> Journal:
 def _main(options: argparse.Namespace) -> int:
     started = time.monotonic()
     settings = load_settings()
-    bundle = find_bundle(settings.models, options.bundle or settings.champion, options.profile)
+    if options.bundle and options.profile:
+        message = "--bundle names one bundle and --profile another; give one of both"
+        raise RunError(message)
+    bundle = options.bundle or (of_profile(settings, options.profile) if options.profile else champion_path(settings))
     manifest = read_bundle(bundle)
     if options.engine == "ray":
         try:

@@ -10,18 +10,25 @@ import pytest
 from labels.corpus import load_corpus
 from serving.bundle import read_bundle
 from serving.classifier import Classifier
+from serving.registry import champion_path
 from serving.results import PassageIn
+from serving.settings import Settings
 from tests.conftest import ROOT, TAGGER
 from training.behaviour import ask, load_cases, summary
 from training.recipe import SHIPPING
 from training.standing import EVALUATION
 
 
+def champion() -> Path:
+    """The folder that the registry of this checkout names."""
+    return champion_path(Settings(state=ROOT / "state"))
+
+
 @pytest.fixture(scope="module")
 def shipping() -> Iterator[Classifier]:
     """The champion, trained now unless this very fit is cached."""
     subprocess.run([*TAGGER, "train"], cwd=ROOT, check=True)
-    loaded = Classifier.load(ROOT / "state" / "models" / "champion")
+    loaded = Classifier.load(champion())
     yield loaded
     loaded.close()
 
@@ -31,7 +38,7 @@ def test_it_is_not_provisional(shipping: Classifier) -> None:
     manifest = shipping.manifest
     assert (manifest.provisional, manifest.held_out) == (False, None)
     assert manifest.metrics["macro_f1"] > 0
-    card = (ROOT / "state" / "models" / "champion" / "model_card.md").read_text(encoding="utf-8")
+    card = (champion() / "model_card.md").read_text(encoding="utf-8")
     assert f"macro-F1 {manifest.metrics['macro_f1']:.2f}" in card
 
 
@@ -41,8 +48,8 @@ def test_it_was_trained_on_all_labels(shipping: Classifier) -> None:
 
 
 def test_its_name_is_its_content() -> None:
-    """The link leads to a folder whose name is the manifest's hash."""
-    folder = (ROOT / "state" / "models" / "champion").resolve()
+    """The champion is a folder whose name is the manifest's hash."""
+    folder = champion()
     assert folder.name == f"{SHIPPING.profile}-{read_bundle(folder).sha256[:12]}"
 
 
@@ -65,7 +72,7 @@ def test_plain_text_without_a_tag_stays_without(shipping: Classifier) -> None:
 
 def test_files_hold_nothing_of_the_machine() -> None:
     """No path of the machine that trained it."""
-    folder: Path = (ROOT / "state" / "models" / "champion").resolve()
+    folder: Path = champion()
     for name in ("manifest.json", "config.json", "model_card.md"):
         assert str(ROOT) not in (folder / name).read_text(encoding="utf-8")
 

@@ -148,7 +148,18 @@ def test_a_full_disk_loses_nothing(quick_bundle: Path, inputs: Path, tmp_path: P
     whole, disk = tmp_path / "whole.jsonl", tmp_path / "disk"
     assert main([str(inputs), "-o", str(whole), "--bundle", str(quick_bundle)]) == 1
     disk.mkdir()
-    subprocess.run([shutil.which("mount") or "mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=True)
+    subprocess.run(
+        [
+            shutil.which("mount") or "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            f"size={whole.stat().st_size * 7 // 10240}k",
+            "tmpfs",
+            str(disk),
+        ],
+        check=True,
+    )
     try:
         run = command(quick_bundle, inputs, disk / "out.jsonl")
         first = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
@@ -180,3 +191,73 @@ def test_an_output_folder_that_vanishes_is_told(
     monkeypatch.setattr("serving.batch.running.finish", vanish)
     assert main([str(inputs), "-o", str(folder / "out.csv"), "--bundle", str(quick_bundle)]) == 2
     assert "No such file or directory" in capsys.readouterr().err
+
+
+def test_an_input_that_reads_otherwise_than_before_is_refused(
+    quick_bundle: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not readable any more when the run goes on, it is no silent loss of the rest; readable again, the run goes on."""
+    out = tmp_path / "out.jsonl"
+    run = [str(inputs), "-o", str(out), "--bundle", str(quick_bundle)]
+    begun(quick_bundle, inputs, out, monkeypatch)
+    progress = tmp_path / ".out.jsonl.run" / "progress.json"
+    state = json.loads(progress.read_text(encoding="utf-8"))
+    rows = (tmp_path / ".out.jsonl.run" / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    kept = b"".join(rows[:50])
+    progress.write_text(
+        json.dumps(
+            {
+                **state,
+                "bytes": len(kept),
+                "document": 0,
+                "index": 50,
+                "passages": 50,
+                "rows": 50,
+                "failed": 0,
+                "complete": False,
+            }
+        ),
+        encoding="utf-8",
+    )
+    real = Path.open
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name.startswith("000_"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert main(run) == 2
+    assert "does not read any more as it did" in (said := capsys.readouterr().err)
+    assert "--restart" in said
+    assert main(run) == 1
+    assert out.read_bytes() == b"".join(rows)
+
+
+def test_a_finished_run_whose_output_is_gone_is_done_again(quick_bundle: Path, inputs: Path, tmp_path: Path) -> None:
+    """Killed between the last rename and the cleaning up; then the output is deleted, and wanted again."""
+    out = tmp_path / "out.jsonl"
+    run = [str(inputs), "-o", str(out), "--bundle", str(quick_bundle)]
+    work = tmp_path / ".out.jsonl.run"
+    from serving.batch import journal
+
+    remove = journal.Journal.remove
+    try:
+        journal.Journal.remove = lambda self: None  # type: ignore[method-assign]
+        assert main(run) == 1
+    finally:
+        journal.Journal.remove = remove  # type: ignore[method-assign]
+    whole = out.read_bytes()
+    assert work.exists()
+    assert main(run) == 1
+    assert out.read_bytes() == whole
+    assert not work.exists()
+    try:
+        journal.Journal.remove = lambda self: None  # type: ignore[method-assign]
+        main(run)
+    finally:
+        journal.Journal.remove = remove  # type: ignore[method-assign]
+    out.unlink()
+    assert main(run) == 1
+    assert out.read_bytes() == whole

@@ -140,7 +140,7 @@ def test_rows_are_chosen(quick_bundle: Path, tmp_path: Path, root: Path) -> None
         (["--threshold", "advocacy:0.5"], "'advocacy' is no tag of this model"),
         (["--tag", "nonsense"], "'nonsense' is no tag of this model"),
         (["-o", "out.xlsx"], "ends in .jsonl, .csv, .tsv or .parquet"),
-        (["--profile", "enormous"], "there is no bundle of the profile 'enormous'"),
+        (["--profile", "enormous"], "give one of both"),
     ],
 )
 def test_a_wrong_option_is_told_before_anything_is_done(
@@ -190,3 +190,66 @@ def test_the_summary_for_scripts(quick_bundle: Path, tmp_path: Path, root: Path,
     assert scored(quick_bundle, root / "seeds", "-o", out, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["passages"], found["rows"], found["failed"], found["output"]) == (584, 584, 0, str(out))
+
+
+def test_odd_cells_are_no_crash(quick_bundle: Path, tmp_path: Path) -> None:
+    """Dates, bytes and numbers that are none as ids; carriage returns in cells; text that is no UTF-8 late in a table."""
+    import datetime as dt
+
+    day = dt.date(2026, 1, 2)
+    source, out = tmp_path / "in.parquet", tmp_path / "out.jsonl"
+    parquet.write_table(pa.table({"id": [day, day], "text": ["One.", "Two."]}), source)
+    assert scored(quick_bundle, source, "-o", out) == 0
+    assert [row["id"] for row in rows_of(out)] == ["2026-01-02"] * 2
+    parquet.write_table(pa.table({"id": [float("nan")], "text": ["One."]}), source)
+    assert scored(quick_bundle, source, "-o", out) == 0
+    assert rows_of(out)[0]["id"] == "nan"
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(json.dumps({"text": "One\rtwo."}) + "\n", encoding="utf-8")
+    assert scored(quick_bundle, lines, "-o", tmp_path / "out.csv") == 0
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == ["One\rtwo."]
+    late = tmp_path / "late.csv"
+    late.write_bytes(
+        b"text\n" + b"Plain words stand here.\n" * 60_000 + "Das Café von São Paulo wird geöffnet.\n".encode("cp1252")
+    )
+    assert scored(quick_bundle, late, "-o", out, "--min-score", "1", "--threads", "2") == 0
+    from serving.batch.tables import Columns
+    from serving.batch.tables import rows_of as table_rows
+
+    with late.open("rb") as binary:
+        assert [row.text for row in table_rows(binary, "csv", Columns(), late.stat().st_size)][-1] == (
+            "Das Café von São Paulo wird geöffnet."
+        )
+
+
+def test_nothing_is_skipped_without_a_word(quick_bundle: Path, tmp_path: Path) -> None:
+    """Empty documents and tables, links that lead nowhere, and documents without a wanted row are told of."""
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    (folder / "a.txt").write_text("12\n\n34\n", encoding="utf-8")
+    (folder / "b.jsonl").write_text("", encoding="utf-8")
+    (folder / "c.txt").symlink_to(tmp_path / "nowhere")
+    (folder / "d.txt").write_text("Plain words.", encoding="utf-8")
+    assert scored(quick_bundle, folder, "-o", out, "--min-score", "1") == 1
+    assert [row["error"]["code"] for row in rows_of(out)] == ["no_text", "no_text", "unreadable"]
+    documents = rows_of(tmp_path / "out.documents.jsonl")
+    assert [(Path(one["document"]).name, one["passages"]) for one in documents] == [
+        ("a.txt", 0),
+        ("b.jsonl", 0),
+        ("c.txt", 0),
+        ("d.txt", 1),
+    ]
+
+
+def test_texts_that_are_kept_are_no_inputs(quick_bundle: Path, tmp_path: Path) -> None:
+    """Also when they lie in the folder that is scored; nor is a folder an output."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Words.", encoding="utf-8")
+    for _ in range(2):
+        assert scored(quick_bundle, folder, "-o", tmp_path / "out.jsonl", "--keep-text", folder / "texts") == 0
+        assert len(rows_of(tmp_path / "out.jsonl")) == 1
+    assert scored(quick_bundle, folder, "-o", folder) == 2
+    with pytest.raises(SystemExit):
+        scored(quick_bundle, folder, "--threads", "-1")

@@ -20,7 +20,9 @@ from labels.corpus import Corpus
 from labels.problems import CorpusError, Problem
 from serving.bundle import BundleError, read_bundle
 from serving.classifier import Classifier
+from serving.registry import champion_path
 from serving.results import PassageIn
+from serving.settings import Settings
 from training import evaluate as evaluate_module
 from training import export as export_module
 from training import train as train_module
@@ -222,13 +224,17 @@ def run_train(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_makes_the_champion_once(state: Path, tiny_base: BaseModel) -> None:
-    """It links the bundle, with --if-missing it then does nothing, and a damaged one is made again."""
+    """A first model serves at once, with --if-missing the command then does nothing, and a damaged one is made again."""
     arguments = ("--quick", "--base-model", tiny_base.source)
     assert run_train(state, *arguments).returncode == 0
     link = state / "models" / "quick"
     assert link.is_symlink()
     manifest = read_bundle(link)
     assert manifest.provisional
+    with pytest.raises(BundleError, match="no champion yet"):
+        champion_path(Settings(state=state))
+    assert run_train(state, "--if-missing", *arguments).returncode == 0
+    assert champion_path(Settings(state=state)).name == manifest.name
     done = run_train(state, "--if-missing", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     (link / "model.onnx").write_bytes(b"")

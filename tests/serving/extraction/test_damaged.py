@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -168,3 +169,23 @@ def test_the_extra_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ExtractionError, match=r"passage-tagger\[documents\]") as caught:
         reader.read(b"%PDF-1.4", "pdf")
     assert caught.value.code == "extra_missing"
+
+
+def test_what_lies_in_the_current_folder_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of downloads may hold a file by the name of a module."""
+    mark = tmp_path / "ran"
+    for name in ("resource", "mammoth", "lxml"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    reader = DocumentReader()
+    assert GOOD in reader.read(writers.docx([GOOD]), "docx").text
+    reader.close()
+    assert not mark.exists()
+
+
+def test_markup_is_looked_at_in_linear_time(reader: DocumentReader) -> None:
+    """A tag that never ends costs no more than it is long."""
+    started = time.monotonic()
+    with suppress(ExtractionError):
+        reader.read(b"<" + b"a" * 200_000, "html")
+    assert time.monotonic() - started < 10

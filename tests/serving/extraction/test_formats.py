@@ -286,3 +286,38 @@ def test_a_page_without_main_content_is_read_whole(reader: DocumentReader) -> No
     """A bare list of short lines is no article, and is not lost."""
     page = "<html><body>" + "".join(f"<div>Line number {n} stands here.</div>" for n in range(30)) + "</body></html>"
     assert "Line number 29 stands here." in reader.read(page.encode(), "html").text
+
+
+def test_documents_at_any_depth_of_a_message(reader: DocumentReader) -> None:
+    """In a signed message, in parts within parts, and as the message itself; what is not read is noted."""
+    inner = EmailMessage()
+    inner.set_content("Signed words.")
+    inner.add_attachment(writers.docx(["Deep words."]), maintype="application", subtype="octet-stream", filename="a.docx")
+    inner.add_attachment(b"PK old", maintype="application", subtype="zip", filename="b.zip")
+    outer = EmailMessage()
+    outer["Subject"], outer["From"] = "Signed", "a@example.org"
+    outer["Content-Type"] = "multipart/signed"
+    outer.attach(inner)
+    outer.attach(EmailMessage())
+    found = reader.read(outer.as_bytes(), "email")
+    assert "Signed words." in found.text
+    assert "Deep words." in found.text
+    assert len(found.notes) == 1
+    assert "'b.zip' is of a type that is not read" in found.notes[0]
+    bare = EmailMessage()
+    bare["Subject"], bare["From"] = "Bare", "a@example.org"
+    bare.set_content(writers.pdf(["Words of a page that is the message."]), maintype="application", subtype="pdf")
+    assert "Words of a page that is the message." in reader.read(bare.as_bytes(), "email").text
+
+
+def test_a_page_of_heads_alone_is_kept(reader: DocumentReader) -> None:
+    """What stands on every page is dropped, unless it is all that there is."""
+    from reportlab.pdfgen.canvas import Canvas
+
+    out = io.BytesIO()
+    canvas = Canvas(out)
+    for _ in range(4):
+        canvas.drawString(72, 700, "We ask the mayor for a school.")
+        canvas.showPage()
+    canvas.save()
+    assert passages(reader, out.getvalue(), "pdf") == ["We ask the mayor for a school."] * 4

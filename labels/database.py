@@ -1,0 +1,107 @@
+"""The one database of a deployment: aliases of bundles and what happened to them. SQLite (WAL) by default, PostgreSQL by URL.
+
+Its tables are made and changed by the migrations beside this module (Alembic), applied when it is opened.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, Column, Connection, Engine, Integer, MetaData, String, Table, Text, create_engine, event, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+HEAD = "0001"
+"""The newest migration."""
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MILLISECONDS = 20_000
+_LOCK = 731_500_412
+"""Of PostgreSQL's advisory locks the one that `alone` takes."""
+
+metadata = MetaData()
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("bundle", String(120), nullable=False),
+)
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", String(40), nullable=False),
+    Column("who", String(120), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("alias", String(40)),
+    Column("before", String(120)),
+    Column("after", String(120)),
+    Column("why", Text, nullable=False),
+    Column("report", JSON),
+)
+"""Append-only: nothing here is ever changed or deleted."""
+
+
+class DatabaseError(Exception):
+    """Raised when the database cannot be opened; the message names it and says why."""
+
+
+def open_database(url: str) -> Engine:
+    """The database at a URL, its tables as this code needs them. Raises DatabaseError."""
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        if engine.url.database:
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    try:
+        if _version(engine) != HEAD:
+            _migrate(engine)
+    except (OperationalError, ProgrammingError) as error:
+        message = f"{engine.url.render_as_string(hide_password=True)}: cannot be opened: {str(error.orig).strip()}"
+        raise DatabaseError(message) from error
+    return engine
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that reads and then writes what it read: no other one of these runs meanwhile, on either database.
+
+    On SQLite it takes the lock at once, since one that asks for it late can only fail.
+    """
+    with engine.connect().execution_options(tagger_writes=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        yield connection
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says, see below
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MILLISECONDS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("tagger_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _version(engine: Engine) -> str | None:
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except (OperationalError, ProgrammingError) as error:
+        if "alembic_version" not in str(error.orig):
+            raise
+        return None  # a new database
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - only when there is something to change
+    from alembic.config import Config  # noqa: PLC0415 - only when there is something to change
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with alone(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

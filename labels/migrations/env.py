@@ -1,0 +1,8 @@
+"""Alembic's way in: migrations run on the connection that `labels.database` hands over, in its transaction."""
+
+from alembic import context
+
+from labels.database import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.run_migrations()

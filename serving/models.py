@@ -1,0 +1,138 @@
+"""`tagger models`: the bundles, which one serves, and the way back.
+
+tagger models list | show NAME | diff NAME OTHER | promote NAME | rollback | history | gc
+"""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from labels.database import DatabaseError
+from serving.bundle import BundleError, Manifest, read_bundle
+from serving.registry import CHAMPION, PREVIOUS, Registry, RegistryError
+from serving.settings import load_settings
+
+
+def main(arguments: list[str]) -> int:
+    """Do what was asked for; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        registry = Registry.open(load_settings())
+        try:
+            options.do(registry, options)
+        finally:
+            registry.close()
+    except (DatabaseError, RegistryError, BundleError) as error:
+        print(f"tagger models: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(registry: Registry, _: argparse.Namespace) -> None:
+    meant = {registry.bundle(alias): alias for alias in (PREVIOUS, CHAMPION)}
+    table = Table("bundle", "is", "macro-F1", "passages", "base model")
+    for one in registry.bundles():
+        if isinstance(one, str):
+            table.add_row(one, "damaged", "", "", "")
+        else:
+            state = meant.get(one.name) or ("provisional" if one.provisional else "")
+            table.add_row(one.name, state, _figure(one), str(one.trained_on.get("passages", "")), one.base_model)
+    _print(table)
+
+
+def _show(registry: Registry, options: argparse.Namespace) -> None:
+    print(json.dumps(_facts(read_bundle(registry.models / _named(registry, options.name))), indent=1, ensure_ascii=False))
+
+
+def _diff(registry: Registry, options: argparse.Namespace) -> None:
+    one, other = (
+        _flat(_facts(read_bundle(registry.models / _named(registry, name)))) for name in (options.name, options.other)
+    )
+    table = Table("", options.name, options.other)
+    for key in sorted({*one, *other}):
+        if one.get(key) != other.get(key):
+            table.add_row(key, str(one.get(key, "")), str(other.get(key, "")))
+    _print(table)
+
+
+def _promote(registry: Registry, options: argparse.Namespace) -> None:
+    made = registry.promote(_named(registry, options.name), why=options.why, expected=options.expected)
+    print(f"{made.after} serves in place of {made.before}" if made else f"{options.name} is the champion already")
+
+
+def _rollback(registry: Registry, options: argparse.Namespace) -> None:
+    made = registry.rollback(why=options.why)
+    print(f"{made.after} serves again in place of {made.before}")
+
+
+def _history(registry: Registry, options: argparse.Namespace) -> None:
+    table = Table("at", "who", "action", "from", "to", "why")
+    for one in registry.history(options.most):
+        table.add_row(one.at, one.who, one.action, one.before or "", one.after or "", one.why)
+    _print(table)
+
+
+def _collect(registry: Registry, options: argparse.Namespace) -> None:
+    gone = registry.collect(keep=options.keep)
+    print("\n".join(gone) if gone else "nothing to delete")
+
+
+def _named(registry: Registry, name: str) -> str:
+    """The name of a bundle, which an alias may stand for."""
+    return registry.path(name).name if name in {CHAMPION, PREVIOUS} else name
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    """What tells one bundle from another, without its canaries and hashes of files."""
+    left_out = {"canaries", "files", "definitions", "titles"}
+    return {name: _plain(getattr(manifest, name)) for name in manifest.__slots__ if name not in left_out}
+
+
+def _plain(value: Any) -> Any:
+    return {name: getattr(value, name) for name in value.__slots__} if hasattr(value, "__slots__") else value
+
+
+def _flat(facts: dict[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in facts.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return found
+
+
+def _figure(manifest: Manifest) -> str:
+    value = manifest.metrics.get("macro_f1")
+    return "" if value is None else f"{value:.2f}"
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tagger models", description="The bundles, which one serves, and the way back.")
+    commands = parser.add_subparsers(required=True)
+
+    def add(name: str, do: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(do=do)
+        return command
+
+    add("list", _list, "all bundles, the newest first")
+    add("show", _show, "what a bundle is").add_argument("name", help="its name, or champion, or previous")
+    diff = add("diff", _diff, "how two bundles differ")
+    diff.add_argument("name")
+    diff.add_argument("other")
+    promote = add("promote", _promote, "make a bundle the champion")
+    promote.add_argument("name")
+    promote.add_argument("--why", required=True, help="for the log")
+    promote.add_argument("--expected", help="only if this one is the champion now")
+    add("rollback", _rollback, "go back to the previous champion").add_argument("--why", required=True, help="for the log")
+    add("history", _history, "what happened, the newest first").add_argument("--most", type=int, default=50)
+    add("gc", _collect, "delete bundles that nothing means").add_argument(
+        "--keep", type=int, default=5, help="newest that stay"
+    )
+    return parser

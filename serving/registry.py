@@ -1,0 +1,205 @@
+"""Which bundle serves: the aliases `champion` and `previous`, changed in one step each, and the log of all that happened.
+
+Bundles are folders named by their content; the registry only says which one is meant. A change names what it expects
+to find (compare-and-set), so that of two at once one fails instead of undoing the other.
+"""
+
+import getpass
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from labels.database import DatabaseError, aliases, alone, events, open_database
+from serving.bundle import MANIFEST, BundleError, Manifest, read_bundle
+from serving.settings import Settings
+
+CHAMPION, PREVIOUS = "champion", "previous"
+
+
+class RegistryError(Exception):
+    """Raised when the registry does not allow a change; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the log."""
+
+    id: int
+    at: str
+    """ISO 8601, UTC."""
+    who: str
+    action: str
+    """`promote`, `rollback` or `gc`."""
+    alias: str | None
+    before: str | None
+    after: str | None
+    why: str
+    report: Mapping[str, Any] | None
+
+
+class Registry:
+    """The aliases and the log, of one models folder. Thread-safe."""
+
+    def __init__(self, engine: Engine, models: Path) -> None:
+        """Use `Registry.open`."""
+        self._engine = engine
+        self.models = models
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Registry":
+        """The registry of these settings. Raises DatabaseError."""
+        return cls(open_database(settings.database_url), settings.models)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    def bundle(self, alias: str = CHAMPION) -> str | None:
+        """The name of the bundle that an alias means. Raises sqlalchemy's errors when the database does not answer."""
+        with self._engine.connect() as connection:
+            return _bundle(connection, alias)
+
+    def path(self, alias: str = CHAMPION) -> Path:
+        """The folder of the bundle that an alias means. Raises BundleError when there is none."""
+        name = self.bundle(alias)
+        if name is None:
+            message = f"{self.models}: there is no {alias} yet; `tagger train` makes one"
+            raise BundleError(message)
+        return self.models / name
+
+    def promote(
+        self, name: str, *, why: str, who: str = "", expected: str | None = None, report: Mapping[str, Any] | None = None
+    ) -> Event | None:
+        """Make a bundle the champion, and the champion the previous one; None when it is the champion already.
+
+        Raises BundleError when the bundle is missing or damaged, RegistryError when the champion is not the `expected` one.
+        """
+        read_bundle(self.models / name)
+        with alone(self._engine) as connection:
+            before = _bundle(connection, CHAMPION)
+            if expected is not None and before != expected:
+                message = f"the champion is {before}, not {expected}: somebody has changed it"
+                raise RegistryError(message)
+            if before == name:
+                return None
+            if before:
+                _point(connection, PREVIOUS, before)
+            _point(connection, CHAMPION, name)
+            return _note(connection, who, "promote", before, name, why, report)
+
+    def rollback(self, *, why: str, who: str = "") -> Event:
+        """Let champion and previous change places. Raises RegistryError without a previous one, BundleError for a bad one."""
+        with alone(self._engine) as connection:
+            before, after = _bundle(connection, CHAMPION), _bundle(connection, PREVIOUS)
+            if before is None or after is None:
+                message = "there is no previous bundle to go back to"
+                raise RegistryError(message)
+            read_bundle(self.models / after)
+            _point(connection, CHAMPION, after)
+            _point(connection, PREVIOUS, before)
+            return _note(connection, who, "rollback", before, after, why, None)
+
+    def history(self, most: int = 1000) -> list[Event]:
+        """The newest events first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(events).order_by(events.c.id.desc()).limit(most)).mappings()
+            return [Event(**row) for row in rows]
+
+    def bundles(self) -> list[Manifest | str]:
+        """The manifests of all bundles, newest first; of one that cannot be read what is wrong with it."""
+        found: list[Manifest | str] = []
+        for path in sorted(self.models.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True):
+            if path.parent.is_symlink():
+                continue
+            try:
+                found.append(read_bundle(path.parent))
+            except BundleError as error:
+                found.append(str(error))
+        return found
+
+    def collect(self, *, keep: int, who: str = "") -> list[str]:
+        """Delete bundles that no alias means, but for the newest `keep`; their names."""
+        gone: list[str] = []
+        with alone(self._engine) as connection:  # nothing is promoted meanwhile
+            meant = set(connection.execute(select(aliases.c.bundle)).scalars())
+            rest = [one.parent for one in self.models.glob(f"*/{MANIFEST}") if not one.parent.is_symlink()]
+            rest = [one for one in rest if one.name not in meant and one.resolve() not in self._linked()]
+            for folder in sorted(rest, key=lambda one: (one / MANIFEST).stat().st_mtime, reverse=True)[keep:]:
+                shutil.rmtree(folder)
+                gone.append(folder.name)
+            if gone:
+                _note(connection, who, "gc", None, None, f"deleted {', '.join(gone)}", None)
+        return gone
+
+    def _linked(self) -> set[Path]:
+        """What links of the folder point to, as `quick` does."""
+        return {one.resolve() for one in self.models.iterdir() if one.is_symlink()}
+
+
+def champion_path(settings: Settings) -> Path:
+    """The folder of the bundle to use: the one that the settings name, else the champion. Raises BundleError."""
+    if settings.bundle:
+        return settings.bundle
+    try:
+        registry = Registry.open(settings)
+    except DatabaseError as error:
+        raise BundleError(str(error)) from error
+    try:
+        return registry.path()
+    finally:
+        registry.close()
+
+
+def of_profile(settings: Settings, profile: str) -> Path:
+    """The champion when it is of this profile, else the newest bundle that is. Raises BundleError."""
+    try:
+        champion = champion_path(settings)
+    except BundleError:
+        champion = None
+    if champion and champion.resolve().name.startswith(f"{profile}-"):
+        return champion
+    found = sorted(settings.models.glob(f"{profile}-*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        message = (
+            f"{settings.models}: there is no bundle of the profile {profile!r}; `tagger train --profile {profile}` makes one"
+        )
+        raise BundleError(message)
+    return found[-1].parent
+
+
+def _bundle(connection: Connection, alias: str) -> str | None:
+    return connection.execute(select(aliases.c.bundle).where(aliases.c.name == alias)).scalar()
+
+
+def _point(connection: Connection, alias: str, name: str) -> None:
+    changed = connection.execute(aliases.update().where(aliases.c.name == alias).values(bundle=name))
+    if not changed.rowcount:
+        connection.execute(aliases.insert().values(name=alias, bundle=name))
+
+
+def _note(
+    connection: Connection,
+    who: str,
+    action: str,
+    before: str | None,
+    after: str | None,
+    why: str,
+    report: Mapping[str, Any] | None,
+) -> Event:
+    values = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "who": who or getpass.getuser(),
+        "action": action,
+        "alias": CHAMPION if after else None,
+        "before": before,
+        "after": after,
+        "why": why,
+        "report": report,
+    }
+    made = connection.execute(events.insert().values(**values).returning(events.c.id)).scalar_one()
+    return Event(id=made, **values)  # type: ignore[arg-type]  # by their names

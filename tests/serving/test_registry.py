@@ -1,0 +1,192 @@
+"""The registry, on SQLite and on PostgreSQL: one champion, a way back, a log that adds up, no change lost between two."""
+
+import threading
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from shutil import copyfile
+
+import pytest
+
+from labels.database import DatabaseError, open_database
+from serving.bundle import FILES, BundleError, read_bundle, write_bundle
+from serving.models import main
+from serving.registry import Registry, RegistryError, champion_path
+from serving.settings import Settings
+
+
+def variants(source: Path, models: Path, number: int) -> list[str]:
+    """Bundles that differ in a threshold, whole and with right canaries."""
+    manifest = read_bundle(source)
+    names = []
+    for index in range(number):
+        folder = models / ".making" / "bundle"
+        folder.mkdir(parents=True)
+        for name in FILES:
+            copyfile(source / name, folder / name)
+        thresholds = [round(0.3 + 0.01 * index, 2), *manifest.decisions.thresholds[1:]]
+        decisions = replace(manifest.decisions, thresholds=thresholds)
+        names.append(write_bundle(models, folder, replace(manifest, decisions=decisions)).name)
+    return names
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """A state folder and a database."""
+    return Settings(state=tmp_path / "state", database=database_url)
+
+
+def test_promote_and_the_way_back(settings: Settings, quick_bundle: Path) -> None:
+    """The champion becomes the previous one; rolling back twice is where one was; every step is in the log."""
+    one, two, three = variants(quick_bundle, settings.models, 3)
+    registry = Registry.open(settings)
+    with pytest.raises(BundleError, match="there is no champion yet"):
+        registry.path()
+    with pytest.raises(RegistryError, match="no previous bundle"):
+        registry.rollback(why="nothing there")
+    for name in (one, two, three):
+        registry.promote(name, why=f"because of {name}", who="tests", report={"gates": "all"})
+    assert registry.promote(three, why="again") is None
+    assert (registry.bundle(), registry.bundle("previous")) == (three, two)
+    registry.rollback(why="worse")
+    assert (registry.bundle(), registry.bundle("previous")) == (two, three)
+    registry.rollback(why="no, better")
+    assert registry.path() == settings.models / three == champion_path(settings)
+    log = registry.history()[::-1]
+    assert [(event.action, event.before, event.after) for event in log] == [
+        ("promote", None, one),
+        ("promote", one, two),
+        ("promote", two, three),
+        ("rollback", three, two),
+        ("rollback", two, three),
+    ]
+    assert (log[0].who, log[0].why, log[0].report) == ("tests", f"because of {one}", {"gates": "all"})
+    registry.close()
+
+
+def test_only_whole_bundles_are_promoted(settings: Settings, quick_bundle: Path) -> None:
+    """A missing or damaged bundle is refused and nothing changes; so is a change that expects another champion."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    (settings.models / two / "model.onnx").write_bytes(b"broken")
+    for name in (two, "fast-000000000000"):
+        with pytest.raises(BundleError):
+            registry.promote(name, why="no")
+    with pytest.raises(RegistryError, match=f"the champion is {one}, not {two}"):
+        registry.promote(one, why="no", expected=two)
+    assert registry.bundle() == one
+    assert len(registry.history()) == 1
+    registry.close()
+
+
+def test_changes_at_once_leave_one_chain(settings: Settings, quick_bundle: Path) -> None:
+    """Eight threads promote and roll back: each event begins where the one before it ended."""
+    names = variants(quick_bundle, settings.models, 4)
+    problems: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            registry = Registry.open(settings)
+            for step in range(12):
+                if step % 3 == 2:
+                    registry.rollback(why="back")
+                else:
+                    registry.promote(names[(number + step) % 4], why="on")
+            registry.close()
+        except BaseException as error:  # noqa: BLE001 - told below
+            problems.append(error)
+
+    first = Registry.open(settings)
+    first.promote(names[0], why="first")
+    first.promote(names[1], why="second")
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    log = first.history()[::-1]
+    assert all(later.before == earlier.after for earlier, later in pairwise(log))
+    assert first.bundle() == log[-1].after
+    assert len({event.id for event in log}) == len(log)
+    first.close()
+
+
+def test_an_expected_champion_lets_one_of_two_win(settings: Settings, quick_bundle: Path) -> None:
+    """Compare-and-set: of many that expect the same champion exactly one changes it."""
+    names = variants(quick_bundle, settings.models, 5)
+    registry = Registry.open(settings)
+    registry.promote(names[0], why="first")
+    won: list[str] = []
+
+    def work(name: str) -> None:
+        own = Registry.open(settings)
+        try:
+            if own.promote(name, why="mine", expected=names[0]):
+                won.append(name)
+        except RegistryError:
+            pass
+        own.close()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in names[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert registry.bundle() == won[0]
+    registry.close()
+
+
+def test_gc_deletes_what_nothing_means(settings: Settings, quick_bundle: Path) -> None:
+    """Champion, previous, linked and the newest stay; what went is in the log."""
+    names = variants(quick_bundle, settings.models, 6)
+    (settings.models / "quick").symlink_to(names[2])
+    registry = Registry.open(settings)
+    registry.promote(names[0], why="one")
+    registry.promote(names[1], why="two")
+    gone = registry.collect(keep=1)
+    assert len(gone) == 2
+    assert not {names[0], names[1], names[2]}.intersection(gone)
+    assert sorted(
+        path.name for path in settings.models.iterdir() if path.is_dir() and not path.is_symlink() and path.name[0] != "."
+    ) == sorted(set(names) - set(gone))
+    assert registry.history()[0].action == "gc"
+    registry.close()
+
+
+def test_the_command(
+    settings: Settings, quick_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """list, show, diff, promote, rollback, history and gc, as one types them; mistakes are one line."""
+    monkeypatch.setenv("TAGGER_STATE", str(settings.state))
+    monkeypatch.setenv("TAGGER_DATABASE", settings.database)
+    one, two = variants(quick_bundle, settings.models, 2)
+    assert main(["promote", one, "--why", "first"]) == 0
+    assert main(["promote", two, "--why", "second", "--expected", one]) == 0
+    assert main(["rollback", "--why", "worse"]) == 0
+    assert main(["list"]) == 0
+    assert main(["history"]) == 0
+    assert main(["diff", "champion", "previous"]) == 0
+    assert main(["show", "champion"]) == 0
+    assert main(["gc", "--keep", "0"]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        f"{one} serves again in place of {two}",
+        "champion",
+        "worse",
+        "decisions.thresholds",
+        f'"name": "{one}"',
+        "nothing to delete",
+    ):
+        assert words in said
+    assert main(["promote", "nothing", "--why", "x"]) == 1
+    assert "there is no bundle" in capsys.readouterr().err
+
+
+def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    """One line with the address, without its password."""
+    with pytest.raises(DatabaseError, match="cannot be opened") as caught:
+        open_database(f"sqlite:///{tmp_path}")
+    assert str(tmp_path) in str(caught.value)

@@ -1,0 +1,135 @@
+"""Another champion while requests come: none fails, each answer names what made it, a bad bundle is refused."""
+
+import gc
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from serving.registry import Registry
+from serving.settings import Settings
+from tests.serving.test_registry import variants
+
+if TYPE_CHECKING:
+    from tests.conftest import Running
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A service that follows its registry."""
+    return Settings(state=tmp_path, threads=2, swap_seconds=0.1, hang_seconds=60, drain_seconds=0)
+
+
+def version(address: str) -> str:
+    """What answers now."""
+    return str(httpx.post(f"{address}/v1/tag", json={"text": "We urge you."}).json()["model"]["version"])
+
+
+def scoring() -> int:
+    """Threads of schedulers that live."""
+    return sum(thread.name.startswith("score") for thread in threading.enumerate())
+
+
+def wait_for(address: str, name: str, seconds: float = 5.0) -> float:
+    """Until a bundle answers; how long it took."""
+    started = time.monotonic()
+    while version(address) != name:
+        assert time.monotonic() - started < seconds
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def test_swaps_under_load_fail_no_request(settings: Settings, quick_bundle: Path, running: "Running") -> None:
+    """Twenty swaps while callers post: only 200s, both versions seen, the old one's threads are gone at the end."""
+    names = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(names[0], why="first")
+    answers: Counter[tuple[int, str]] = Counter()
+    stopped = threading.Event()
+    with running(settings) as address:
+        before = scoring()
+
+        def load() -> None:
+            with httpx.Client(timeout=30) as client:
+                while not stopped.is_set():
+                    answer = client.post(f"{address}/v1/tag", json={"passages": [{"text": "We urge you to act."}] * 12})
+                    answers[answer.status_code, answer.json().get("model", {}).get("version", "")] += 1
+
+        callers = [threading.Thread(target=load) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for number in range(20):
+            registry.promote(names[(number + 1) % 2], why=f"swap {number}")
+            assert wait_for(address, names[(number + 1) % 2]) < 2.0
+        stopped.set()
+        for caller in callers:
+            caller.join()
+        text = httpx.get(f"{address}/metrics").text
+        gc.collect()
+        deadline = time.monotonic() + 10
+        while scoring() > before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert scoring() == before
+    assert {status for status, _ in answers} == {200}
+    assert {name for _, name in answers} == set(names)
+    assert 'tagger_swaps_total{outcome="swapped"} 20.0' in text
+    served = [line for line in text.splitlines() if line.startswith("tagger_model_info{") and line.endswith(" 1.0")]
+    assert len(served) == 1
+    assert names[0] in served[0]
+    registry.close()
+
+
+def test_a_bad_bundle_is_refused_and_the_old_one_serves_on(settings: Settings, quick_bundle: Path, running: "Running") -> None:
+    """Damaged after it was promoted: refused, counted, ready all the while; a rollback and a good one are served again."""
+    one, two, three = variants(quick_bundle, settings.models, 3)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    with running(settings) as address:
+        registry.promote(two, why="will break")
+        (settings.models / two / "model.onnx").write_bytes(b"broken")
+        wait = time.monotonic() + 5
+        while 'tagger_swaps_total{outcome="refused"} 1.0' not in httpx.get(f"{address}/metrics").text:
+            assert time.monotonic() < wait or version(address) == two  # it may have been loaded before it broke
+            if version(address) == two:
+                break
+            time.sleep(0.05)
+        assert httpx.get(f"{address}/health/ready").status_code == 200
+        registry.promote(three, why="good")
+        wait_for(address, three)
+    registry.close()
+
+
+def test_a_stream_ends_with_the_model_it_began_with(settings: Settings, quick_bundle: Path, running: "Running") -> None:
+    """Lines sent after a swap are answered by the old bundle, as the header said."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    with running(settings) as address:
+        swapped = threading.Event()
+
+        def lines() -> Iterator[bytes]:
+            yield b'{"text": "We urge you."}\n' * 3
+            swapped.wait(10)
+            yield b'{"text": "We urge you."}\n' * 300
+
+        def swap() -> None:
+            registry.promote(two, why="second")
+            wait_for(address, two)
+            swapped.set()
+
+        thread = threading.Thread(target=swap)
+        thread.start()
+        with httpx.stream(
+            "POST", f"{address}/v1/tag/stream", content=lines(), headers={"content-type": "application/x-ndjson"}, timeout=60
+        ) as answer:
+            assert answer.headers["tagger-model"] == one
+            found = [line for line in answer.iter_lines() if line]
+        thread.join()
+        assert len(found) == 303
+        assert not any('"error"' in line for line in found)
+    registry.close()
