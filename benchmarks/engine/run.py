@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         bundles["accurate"] = (of_profile(settings, "accurate"), MPNET)
     results, tables = {}, []
     for profile, (bundle, base) in bundles.items():
-        results[profile] = _measured(bundle, base, passages, rounds=3 if quick else 7)
+        results[profile] = _measured(bundle, base, passages, rounds=7 if profile == "fast" and not quick else 3)
         tables.append(_table(profile, results[profile]))
     if not quick:
         write_block(ROOT / "README.md", "profiles", _trade(results))

@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print the table, and end with the line RESULT {json}."""
     parser = argparse.ArgumentParser(prog="bench-server")
     parser.add_argument("--quick", action="store_true", help="one short round; changes no tracked file")
+    parser.add_argument("--rounds", type=int, default=3, help="of which medians are quoted (default: 3)")
     parser.add_argument("--only", help="servers whose name holds this, beside ours")
     options = parser.parse_args(arguments)
     if not shutil.which("wrk"):
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     measured: dict[Contender, list[dict[Cell, dict[str, float]]]] = {one: [] for one in chosen}
     starts: dict[Contender, list[tuple[float, float]]] = {one: [] for one in chosen}
     known: list[dict[str, float]] = []
-    for number in range(1 if options.quick else 3):
+    for number in range(1 if options.quick else options.rounds):
         for place, one in enumerate(chosen):
             with running(one, folders[one.packages], model, _PORT + 10 * place) as server:
                 known = known or server.ask(texts[:_KNOWN])
@@ -66,7 +67,12 @@ def main(arguments: list[str]) -> int:
             )
             print(f"round {number + 1}: {one.name} ({one.mode}): {rates}", file=sys.stderr, flush=True)
     figures = {one: _medians(rounds) for one, rounds in measured.items()}
-    return finish("server", _table(figures, starts), _result(figures, starts), quick=options.quick or bool(options.only))
+    return finish(
+        "server",
+        _table(figures, starts, options.rounds),
+        {**_result(figures, starts), "rounds": options.rounds},
+        quick=options.quick or bool(options.only),
+    )
 
 
 def _model() -> Path:
@@ -170,12 +176,14 @@ def _rounded(found: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
-def _table(figures: dict[Contender, dict[Cell, dict[str, float]]], starts: dict[Contender, list[tuple[float, float]]]) -> str:
+def _table(
+    figures: dict[Contender, dict[Cell, dict[str, float]]], starts: dict[Contender, list[tuple[float, float]]], rounds: int
+) -> str:
     heads = " | ".join(f"{size} x {count}" for size, count in CELLS)
     lines = [
         (
             f"Passages per second (p99 in ms) by passages a request x connections; {os.cpu_count()} cores, the file of "
-            "`tagger train --quick`."
+            f"`tagger train --quick`; medians of {rounds} alternating rounds."
         ),
         "",
         f"| | {heads} | ready, s | memory, MB |",

@@ -216,7 +216,7 @@ def test_unknown_paths_and_methods_are_problem_documents(client: TestClient) -> 
 
 def test_a_service_without_a_bundle_does_not_start(tmp_path: Path) -> None:
     """Start-up fails loudly."""
-    with pytest.raises(BundleError, match="there is no bundle"), TestClient(create_app(Settings(state=tmp_path))):
+    with pytest.raises(BundleError, match="there is no champion yet"), TestClient(create_app(Settings(state=tmp_path))):
         pass
 
 
