@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from alembic.util import CommandError
 from sqlalchemy import JSON, Column, Connection, Engine, Integer, MetaData, String, Table, Text, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 HEAD = "0001"
 """The newest migration."""
@@ -57,8 +59,12 @@ def open_database(url: str) -> Engine:
     try:
         if _version(engine) != HEAD:
             _migrate(engine)
-    except (OperationalError, ProgrammingError) as error:
-        message = f"{engine.url.render_as_string(hide_password=True)}: cannot be opened: {str(error.orig).strip()}"
+    except (OperationalError, ProgrammingError, CommandError) as error:
+        if engine.dialect.name == "sqlite" and "readonly" in str(error) and (frozen := _frozen(engine)):
+            return frozen
+        message = (
+            f"{engine.url.render_as_string(hide_password=True)}: cannot be opened: {str(getattr(error, 'orig', error)).strip()}"
+        )
         raise DatabaseError(message) from error
     return engine
 
@@ -84,6 +90,16 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("tagger_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _frozen(engine: Engine) -> Engine | None:
+    """The database of a folder that this user may not write to, as it stands; None when its tables are of another version."""
+    path = Path(engine.url.database or "").absolute()
+    read_only = create_engine(f"sqlite:///file:{quote(str(path))}?mode=ro&immutable=1&uri=true", poolclass=NullPool)
+    try:
+        return read_only if _version(read_only) == HEAD else None
+    except OperationalError:
+        return None
 
 
 def _version(engine: Engine) -> str | None:

@@ -77,6 +77,10 @@ class Classifier:
         except BundleError:
             classifier.close()
             raise
+        except Exception as error:  # a model of another shape, memory, threads: whatever it is, this bundle does not serve
+            classifier.close()
+            message = f"{folder}: its canaries cannot be scored: {type(error).__name__}: {error}"
+            raise BundleError(message) from error
         return classifier
 
     def close(self) -> None:
@@ -85,14 +89,17 @@ class Classifier:
 
     def check_canaries(self) -> float:
         """Score the canaries; the largest difference to their stored scores. Raises BundleError over the tolerance."""
-        worst = 0.0
+        worst = slowest = 0.0
         for canary in self.manifest.canaries:
+            started = time.monotonic()
             result = self.score_one(PassageIn(text=canary.text, context=canary.context))
+            slowest = max(slowest, time.monotonic() - started)
             if result.error:
                 message = f"{self.manifest.name}: a canary cannot be scored: {result.error.detail}"
                 raise BundleError(message)
             differences = (abs(a - b) for a, b in zip(result.scores.values(), canary.scores, strict=True))
             worst = max(worst, *differences)
+        self.scheduler.learn(slowest)
         if worst > CANARY_TOLERANCE:
             message = f"{self.manifest.name}: a canary's score differs by {worst:.3f} (allowed: {CANARY_TOLERANCE})"
             raise BundleError(message)

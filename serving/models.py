@@ -13,6 +13,7 @@ from rich.table import Table
 
 from labels.database import DatabaseError
 from serving.bundle import BundleError, Manifest, read_bundle
+from serving.classifier import Classifier
 from serving.registry import CHAMPION, PREVIOUS, Registry, RegistryError
 from serving.settings import load_settings
 
@@ -60,12 +61,14 @@ def _diff(registry: Registry, options: argparse.Namespace) -> None:
 
 
 def _promote(registry: Registry, options: argparse.Namespace) -> None:
-    made = registry.promote(_named(registry, options.name), why=options.why, expected=options.expected)
+    name = _named(registry, options.name)
+    Classifier.load(registry.models / name, threads=1).close()  # what cannot score its canaries serves nowhere
+    made = registry.promote(name, why=options.why, expected=options.expected)
     print(f"{made.after} serves in place of {made.before}" if made else f"{options.name} is the champion already")
 
 
 def _rollback(registry: Registry, options: argparse.Namespace) -> None:
-    made = registry.rollback(why=options.why)
+    made = registry.rollback(why=options.why, expected=options.expected)
     print(f"{made.after} serves again in place of {made.before}")
 
 
@@ -130,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("name")
     promote.add_argument("--why", required=True, help="for the log")
     promote.add_argument("--expected", help="only if this one is the champion now")
-    add("rollback", _rollback, "go back to the previous champion").add_argument("--why", required=True, help="for the log")
+    rollback = add("rollback", _rollback, "go back to the previous champion")
+    rollback.add_argument("--why", required=True, help="for the log")
+    rollback.add_argument("--expected", help="only if this one is the champion now")
     add("history", _history, "what happened, the newest first").add_argument("--most", type=int, default=50)
     add("gc", _collect, "delete bundles that nothing means").add_argument(
         "--keep", type=int, default=5, help="newest that stay"

@@ -5,7 +5,9 @@ to find (compare-and-set), so that of two at once one fails instead of undoing t
 """
 
 import getpass
+import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from serving.bundle import MANIFEST, BundleError, Manifest, read_bundle
 from serving.settings import Settings
 
 CHAMPION, PREVIOUS = "champion", "previous"
+_YOUNG_SECONDS = 3600
 
 
 class RegistryError(Exception):
@@ -79,8 +82,8 @@ class Registry:
 
         Raises BundleError when the bundle is missing or damaged, RegistryError when the champion is not the `expected` one.
         """
-        read_bundle(self.models / name)
-        with alone(self._engine) as connection:
+        with alone(self._engine) as connection:  # nothing is deleted meanwhile
+            name = self._whole(name)
             before = _bundle(connection, CHAMPION)
             if expected is not None and before != expected:
                 message = f"the champion is {before}, not {expected}: somebody has changed it"
@@ -92,14 +95,20 @@ class Registry:
             _point(connection, CHAMPION, name)
             return _note(connection, who, "promote", before, name, why, report)
 
-    def rollback(self, *, why: str, who: str = "") -> Event:
-        """Let champion and previous change places. Raises RegistryError without a previous one, BundleError for a bad one."""
+    def rollback(self, *, why: str, who: str = "", expected: str | None = None) -> Event:
+        """Let champion and previous change places.
+
+        Raises RegistryError without a previous one or when the champion is not the `expected` one, BundleError for a bad one.
+        """
         with alone(self._engine) as connection:
             before, after = _bundle(connection, CHAMPION), _bundle(connection, PREVIOUS)
             if before is None or after is None:
                 message = "there is no previous bundle to go back to"
                 raise RegistryError(message)
-            read_bundle(self.models / after)
+            if expected is not None and before != expected:
+                message = f"the champion is {before}, not {expected}: somebody has changed it"
+                raise RegistryError(message)
+            self._whole(after)
             _point(connection, CHAMPION, after)
             _point(connection, PREVIOUS, before)
             return _note(connection, who, "rollback", before, after, why, None)
@@ -123,25 +132,37 @@ class Registry:
         return found
 
     def collect(self, *, keep: int, who: str = "") -> list[str]:
-        """Delete bundles that no alias means, but for the newest `keep`; their names."""
+        """Delete bundles that no alias means, but for the newest `keep` and those made in the last hour; their names."""
         gone: list[str] = []
+        who = who or _user()
+        young = time.time() - _YOUNG_SECONDS
         with alone(self._engine) as connection:  # nothing is promoted meanwhile
             meant = set(connection.execute(select(aliases.c.bundle)).scalars())
             rest = [one.parent for one in self.models.glob(f"*/{MANIFEST}") if not one.parent.is_symlink()]
             rest = [one for one in rest if one.name not in meant and one.resolve() not in self._linked()]
             for folder in sorted(rest, key=lambda one: (one / MANIFEST).stat().st_mtime, reverse=True)[keep:]:
+                if (folder / MANIFEST).stat().st_mtime > young:  # it may be about to be promoted
+                    continue
                 shutil.rmtree(folder)
                 gone.append(folder.name)
             if gone:
                 _note(connection, who, "gc", None, None, f"deleted {', '.join(gone)}", None)
         return gone
 
+    def _whole(self, name: str) -> str:
+        """The name of a bundle that was read and found whole. Raises BundleError, also for what is no folder of these."""
+        folder = self.models / name
+        if folder.resolve().parent != self.models.resolve():
+            message = f"{name!r} is no bundle of {self.models}"
+            raise BundleError(message)
+        return read_bundle(folder.resolve()).name
+
     def _linked(self) -> set[Path]:
         """What links of the folder point to, as `quick` does."""
         return {one.resolve() for one in self.models.iterdir() if one.is_symlink()}
 
 
-def champion_path(settings: Settings) -> Path:
+def champion_path(settings: Settings, alias: str = CHAMPION) -> Path:
     """The folder of the bundle to use: the one that the settings name, else the champion. Raises BundleError."""
     if settings.bundle:
         return settings.bundle
@@ -150,7 +171,7 @@ def champion_path(settings: Settings) -> Path:
     except DatabaseError as error:
         raise BundleError(str(error)) from error
     try:
-        return registry.path()
+        return registry.path(alias)
     finally:
         registry.close()
 
@@ -182,6 +203,13 @@ def _point(connection: Connection, alias: str, name: str) -> None:
         connection.execute(aliases.insert().values(name=alias, bundle=name))
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as containers have it
+        return str(os.getuid())
+
+
 def _note(
     connection: Connection,
     who: str,
@@ -193,7 +221,7 @@ def _note(
 ) -> Event:
     values = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "who": who or getpass.getuser(),
+        "who": who or _user(),
         "action": action,
         "alias": CHAMPION if after else None,
         "before": before,

@@ -139,6 +139,15 @@ class Scheduler:
         return sum(thread.is_alive() for thread in self._given_up)
 
     @property
+    def pass_seconds(self) -> float:
+        """What one pass of the model usually takes."""
+        return self._pass_seconds
+
+    def learn(self, pass_seconds: float) -> None:
+        """Take passes to be at least so slow, as somebody has seen: one is given up only after many times that."""
+        self._pass_seconds = max(self._pass_seconds, pass_seconds)
+
+    @property
     def seconds(self) -> float:
         """Time that scoring threads have spent in units, whatever became of them."""
         return self._seconds
@@ -212,22 +221,30 @@ class Scheduler:
 
     def _work(self, worker: _Worker) -> None:
         self._current.worker = worker
-        while (unit := self._next(worker)) is not None:
-            job, index = unit
-            if job.deadline is not None and time.monotonic() >= job.deadline:
-                self._fail(job, DeadlineExceededError())
-                continue
-            began = time.monotonic()
-            try:
-                found = job.run(index)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it fails this job and no other
-                with self._condition:
-                    self._seconds += time.monotonic() - began
-                self._fail(job, error)
-                continue
-            if not worker.given_up:  # else the job has failed, and another thread is in this one's place
-                job.results[index] = found
-                self._finish_unit(job, time.monotonic() - began)
+        while self._do_next(worker):
+            pass
+
+    def _do_next(self, worker: _Worker) -> bool:
+        """Take a unit and do it; whether there may be another. A thread that waits holds no job of before."""
+        unit = self._next(worker)
+        if unit is None:
+            return False
+        job, index = unit
+        if job.deadline is not None and time.monotonic() >= job.deadline:
+            self._fail(job, DeadlineExceededError())
+            return True
+        began = time.monotonic()
+        try:
+            found = job.run(index)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it fails this job and no other
+            with self._condition:
+                self._seconds += time.monotonic() - began
+            self._fail(job, error)
+            return True
+        if not worker.given_up:  # else the job has failed, and another thread is in this one's place
+            job.results[index] = found
+            self._finish_unit(job, time.monotonic() - began)
+        return True
 
     def _watch(self) -> None:
         """Give up threads that do not come back. Time in which this thread itself did not run counts for nobody."""
@@ -235,25 +252,28 @@ class Scheduler:
         while not self._closed or any(thread.is_alive() for thread in list(self._workers.values())):
             time.sleep(_WATCH_SECONDS)
             now = time.monotonic()
-            stalled = max(0.0, now - before - 2 * _WATCH_SECONDS)
+            self._give_up(now, stalled=max(0.0, now - before - 2 * _WATCH_SECONDS))
             before = now
-            lost: list[tuple[_Worker, Job]] = []
+
+    def _give_up(self, now: float, stalled: float) -> None:
+        """Replace threads that have been in one pass for too long, and fail their jobs."""
+        lost: list[tuple[_Worker, Job]] = []
+        with self._condition:
+            limit = max(self._hang_seconds or 0.0, _SLOWEST * self._pass_seconds)
+            for worker in list(self._workers):
+                if worker.passing_since is None:
+                    continue
+                worker.passing_since += stalled
+                if worker.job and now - worker.passing_since > limit:
+                    worker.given_up = True
+                    lost.append((worker, worker.job))
+        for worker, job in lost:
+            log.error("a scoring thread was given up", extra={"fields": {"seconds": round(limit, 2)}})
+            self._fail(job, HangError(f"a scoring thread did not come back within {limit:.1f} s"))
             with self._condition:
-                limit = max(self._hang_seconds or 0.0, _SLOWEST * self._pass_seconds)
-                for worker in list(self._workers):
-                    if worker.passing_since is None:
-                        continue
-                    worker.passing_since += stalled
-                    if worker.job and now - worker.passing_since > limit:
-                        worker.given_up = True
-                        lost.append((worker, worker.job))
-            for worker, job in lost:
-                log.error("a scoring thread was given up", extra={"fields": {"seconds": round(limit, 2)}})
-                self._fail(job, HangError(f"a scoring thread did not come back within {limit:.1f} s"))
-                with self._condition:
-                    self._given_up = [thread for thread in self._given_up if thread.is_alive()]
-                    self._given_up.append(self._workers.pop(worker))
-                    self._start_worker()
+                self._given_up = [thread for thread in self._given_up if thread.is_alive()]
+                self._given_up.append(self._workers.pop(worker))
+                self._start_worker()
 
     def _next(self, worker: _Worker) -> tuple[Job, int] | None:
         """The next unit, or None when the scheduler is closed and empty, or the thread was given up."""

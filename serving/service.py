@@ -12,12 +12,13 @@ from typing import cast
 from fastapi import Request
 from starlette.applications import Starlette
 
+from serving.bundle import BundleError
 from serving.classifier import Classifier
 from serving.extraction.extracted import Limits
 from serving.extraction.isolated import ReaderPool
 from serving.keys import KeyRing
 from serving.metrics import Metrics
-from serving.registry import champion_path
+from serving.registry import PREVIOUS, champion_path
 from serving.settings import Settings
 
 log = logging.getLogger("tagger")
@@ -127,7 +128,17 @@ class Service:
 
 def load_classifier(settings: Settings) -> Classifier:
     """The classifier that these settings ask for. Raises BundleError."""
-    return load_bundle(settings, champion_path(settings))
+    if settings.bundle:
+        return load_bundle(settings, settings.bundle)
+    try:
+        return load_bundle(settings, champion_path(settings))
+    except BundleError as error:
+        try:
+            found = load_bundle(settings, champion_path(settings, PREVIOUS))
+        except BundleError:
+            raise error from None
+        log.error("the champion cannot be loaded, the previous one serves: %s", error)  # noqa: TRY400 - told in one line
+        return found
 
 
 def load_bundle(settings: Settings, folder: Path) -> Classifier:

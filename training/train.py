@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
             signal.signal(number, _interrupt)
     try:
         return _train(options.state, recipe, if_missing=options.if_missing, fresh=options.fresh)
-    except (CorpusError, BaseModelError, ParityError, NoSpaceError, DatabaseError) as error:
+    except (CorpusError, BaseModelError, ParityError, NoSpaceError, DatabaseError, BundleError) as error:
         print(f"tagger train: {error}", file=sys.stderr)
     except OSError as error:
         print(f"tagger train: {error.filename or options.state}: {error.strerror}; nothing was changed", file=sys.stderr)
@@ -90,7 +90,7 @@ def _train_into(registry: Registry, state: Path, recipe: Recipe, *, if_missing: 
             raise KeyboardInterrupt
         if recipe.frozen:
             _point(state / "models" / "quick", bundle)
-        if not recipe.frozen or (if_missing and registry.bundle() is None):
+        if not recipe.frozen or if_missing:  # asked for because no champion loads
             registry.promote(bundle.name, who="tagger train", why="trained", report={"provisional": not standing})
     provisional = "" if standing else " (provisional: no evaluation of this configuration)"
     print(f"{bundle}{provisional}, made in {time.monotonic() - started:.0f} s", file=sys.stderr)

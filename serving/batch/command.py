@@ -56,6 +56,9 @@ def _main(options: argparse.Namespace) -> int:
         message = "--bundle names one bundle and --profile another; give one of both"
         raise RunError(message)
     bundle = options.bundle or (of_profile(settings, options.profile) if options.profile else champion_path(settings))
+    begun = None if options.bundle or options.profile or options.restart else _journal_of(options.output).model()
+    if begun and (settings.models / begun).is_dir():
+        bundle = settings.models / begun  # what a run was begun with ends it, whoever is the champion now
     manifest = read_bundle(bundle)
     if options.engine == "ray":
         try:

@@ -99,6 +99,11 @@ class Journal:
         progress = self._read(_PROGRESS)
         return bool(progress and progress["complete"])
 
+    def model(self) -> str | None:
+        """The name of the bundle with which a run was begun that has not ended."""
+        found = (self._read(_RUN) or {}).get("model")
+        return found if isinstance(found, str) else None
+
     def write(self, lines: bytes) -> None:
         """Append rows to the spool; they count from the next checkpoint on."""
         self._spool.write(lines)

@@ -1,6 +1,8 @@
 """The registry, on SQLite and on PostgreSQL: one champion, a way back, a log that adds up, no change lost between two."""
 
+import os
 import threading
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -75,8 +77,14 @@ def test_only_whole_bundles_are_promoted(settings: Settings, quick_bundle: Path)
             registry.promote(name, why="no")
     with pytest.raises(RegistryError, match=f"the champion is {one}, not {two}"):
         registry.promote(one, why="no", expected=two)
+    (settings.models / "link").symlink_to(two)
+    for name in ("link", f"../models/{two}", str(settings.models / "..")):
+        with pytest.raises(BundleError):
+            registry.promote(name, why="no")
     assert registry.bundle() == one
     assert len(registry.history()) == 1
+    with pytest.raises(RegistryError):
+        registry.rollback(why="no", expected=two)
     registry.close()
 
 
@@ -140,8 +148,14 @@ def test_an_expected_champion_lets_one_of_two_win(settings: Settings, quick_bund
 
 
 def test_gc_deletes_what_nothing_means(settings: Settings, quick_bundle: Path) -> None:
-    """Champion, previous, linked and the newest stay; what went is in the log."""
+    """Champion, previous, linked, the newest and the young stay; what went is in the log."""
     names = variants(quick_bundle, settings.models, 6)
+    fresh = Registry.open(settings)
+    assert fresh.collect(keep=0) == []
+    fresh.close()
+    for index, name in enumerate(names):
+        then = time.time() - 9000 + index
+        os.utime(settings.models / name / "manifest.json", (then, then))
     (settings.models / "quick").symlink_to(names[2])
     registry = Registry.open(settings)
     registry.promote(names[0], why="one")

@@ -1,6 +1,5 @@
 """Another champion while requests come: none fails, each answer names what made it, a bad bundle is refused."""
 
-import gc
 import threading
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from serving.registry import Registry
+from serving.service import load_bundle
 from serving.settings import Settings
 from tests.serving.test_registry import variants
 
@@ -70,7 +70,6 @@ def test_swaps_under_load_fail_no_request(settings: Settings, quick_bundle: Path
         for caller in callers:
             caller.join()
         text = httpx.get(f"{address}/metrics").text
-        gc.collect()
         deadline = time.monotonic() + 10
         while scoring() > before and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -132,4 +131,65 @@ def test_a_stream_ends_with_the_model_it_began_with(settings: Settings, quick_bu
         thread.join()
         assert len(found) == 303
         assert not any('"error"' in line for line in found)
+    registry.close()
+
+
+def test_a_bundle_that_cannot_score_is_refused_and_tried_again(
+    settings: Settings, quick_bundle: Path, running: "Running", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever loading raises, the watch goes on; a cause that passes is forgotten; the refusal is counted once."""
+    from serving import swapping
+
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    monkeypatch.setattr(swapping, "_FIRST_PAUSE", 0.2)
+    real, failing = load_bundle, threading.Event()
+    failing.set()
+
+    def load(chosen: Settings, folder: Path) -> object:
+        if failing.is_set():
+            raise MemoryError
+        return real(chosen, folder)
+
+    monkeypatch.setattr(swapping, "load_bundle", load)
+    with running(settings) as address:
+        registry.promote(two, why="second")
+        time.sleep(1.0)
+        assert version(address) == one
+        assert 'tagger_swaps_total{outcome="refused"} 1.0' in httpx.get(f"{address}/metrics").text
+        failing.clear()
+        wait_for(address, two)
+    registry.close()
+
+
+def test_a_caller_who_left_holds_no_old_model(settings: Settings, quick_bundle: Path, running: "Running") -> None:
+    """The last job of the old model's threads was given up: its memory and threads go all the same."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    with running(settings) as address:
+        before = scoring()
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/tag", json={"passages": [{"text": "We urge you. " * 90}] * 400}, timeout=0.2)
+        registry.promote(two, why="second")
+        wait_for(address, two)
+        deadline = time.monotonic() + 15
+        while scoring() > before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert scoring() == before
+    registry.close()
+
+
+def test_a_server_starts_with_the_previous_bundle_when_the_champion_is_broken(
+    settings: Settings, quick_bundle: Path, running: "Running"
+) -> None:
+    """A restart is no outage while there is a bundle that loads."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    registry.promote(two, why="second")
+    (settings.models / two / "model.onnx").write_bytes(b"broken")
+    with running(settings) as address:
+        assert version(address) == one
     registry.close()
