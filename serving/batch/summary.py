@@ -160,25 +160,33 @@ def _shown(row: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
 
 
 def _print(documents: Sequence[Found], tags: Sequence[str]) -> None:
-    table = Table("document", "passages", *tags, "review", "failed")
+    """The documents, and where they come from when that is more than one place."""
+    console = Console(width=None if sys.stdout.isatty() else 1000)
+    console.print(_table("document", documents, tags))
+    sources: dict[str, Found] = {}
     for one in documents:
-        table.add_row(
-            escape(one.document),
-            str(one.passages),
-            *(str(one.tags.get(tag, 0)) for tag in tags),
-            str(one.review),
-            str(one.failed),
-        )
-    if len(documents) > 1:
+        place = one.document.rpartition("/")[0] or "."
+        source = sources.setdefault(place, Found(document=place))
+        source.passages += one.passages
+        source.failed += one.failed
+        source.review += one.review
+        for tag, count in one.tags.items():
+            source.tags[tag] = source.tags.get(tag, 0) + count
+    if len(sources) > 1:
+        console.print(_table("source", list(sources.values()), tags))
+
+
+def _table(title: str, rows: Sequence[Found], tags: Sequence[str]) -> Table:
+    table = Table(title, "passages", *tags, "review", "failed")
+    for one in rows:
+        counts = (one.passages, *(one.tags.get(tag, 0) for tag in tags), one.review, one.failed)
+        table.add_row(escape(one.document), *map(str, counts))
+    if len(rows) > 1:
         table.add_section()
-        totals = [sum(one.tags.get(tag, 0) for one in documents) for tag in tags]
-        counts = (
-            sum(one.passages for one in documents),
-            *totals,
-            *(sum(getattr(one, name) for one in documents) for name in ("review", "failed")),
-        )
-        table.add_row("all", *map(str, counts))
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+        totals = [sum(one.tags.get(tag, 0) for one in rows) for tag in tags]
+        ends = (sum(one.review for one in rows), sum(one.failed for one in rows))
+        table.add_row("all", *map(str, (sum(one.passages for one in rows), *totals, *ends)))
+    return table
 
 
 def _write(path: Path, text: str) -> None:

@@ -61,7 +61,10 @@ def test_the_summary_of_a_run(
     run = [str(root / "seeds"), str(evil), "-o", str(out), "--bundle", str(quick_bundle), "--threshold", "advocacy_call:0"]
     assert score(run) == 1
     assert summary([str(out), "--html", str(html)]) == 0
-    assert "evil.jsonl" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "evil.jsonl" in printed
+    assert printed.count("advocacy_call") == 2  # by document, and by source
+    assert f" {root / 'seeds'} " in printed
     page.goto(html.as_uri())
     documents = page.locator("details")
     assert documents.count() == 6

@@ -123,7 +123,9 @@ def test_a_port_in_use_is_named(quick_bundle: Path, tmp_path: Path) -> None:
     assert "make run PORT=" in message
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [(("--port", "99999"), "cannot be bound"), ((), "there is no champion yet")])
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [(("--port", "99999"), "cannot be bound"), ((), "there is no champion yet")]
+)
 def test_what_cannot_start_says_why(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
     """A port that is none, a bundle that is not there."""
     assert expected in refused("--port", "0", *arguments, state=tmp_path)
