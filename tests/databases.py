@@ -61,9 +61,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new, empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'tagger.db'}"
+    address = request.getfixturevalue("postgresql_address")
     import psycopg
 
-    address = request.getfixturevalue("postgresql_address")
     name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
     with psycopg.connect(address.replace("+psycopg", "") + "postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
