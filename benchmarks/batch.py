@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     quick = parser.parse_args(arguments).quick
     bundle = quick_bundle()
     passages = [PassageIn(text=passage.text, context=passage.context) for passage in seed_passages()]
-    rounds, short, long = (1, 1_500, 4_000) if quick else (2, 8_000, 200_000)
+    rounds, short, long = (1, 1_500, 4_000) if quick else (2, 6_000, 200_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small, large = (_written(folder / f"{count}.jsonl", passages, count) for count in (short, long))
