@@ -11,9 +11,9 @@ from shutil import copyfile
 import pytest
 
 from labels.database import DatabaseError, open_database
-from serving.bundle import FILES, BundleError, read_bundle, write_bundle
+from serving.bundle import FILES, BundleError, Manifest, read_bundle, write_bundle
 from serving.models import main
-from serving.registry import Registry, RegistryError, champion_path
+from serving.registry import Registry, RegistryError, champion_path, of_profile
 from serving.settings import Settings
 
 
@@ -204,3 +204,26 @@ def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="cannot be opened") as caught:
         open_database(f"sqlite:///{tmp_path}")
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_profile_names_its_newest_bundle(settings: Settings, quick_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The champion when it is of the profile, else the newest that is; a user without a name is a number in the log."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    later = time.time() + 5
+    os.utime(settings.models / two / "manifest.json", (later, later))
+    assert of_profile(settings, "quick").name == two
+    registry = Registry.open(settings)
+
+    def nobody() -> str:
+        raise KeyError
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    made = registry.promote(one, why="first")
+    assert made
+    assert made.who == str(os.getuid())
+    assert of_profile(settings, "quick").name == one
+    with pytest.raises(BundleError, match="no bundle of the profile 'fast'"):
+        of_profile(settings, "fast")
+    (settings.models / two / "model.onnx").write_bytes(b"")
+    assert [type(found) for found in registry.bundles()] == [str, Manifest]
+    registry.close()

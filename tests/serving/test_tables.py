@@ -253,3 +253,18 @@ def test_texts_that_are_kept_are_no_inputs(quick_bundle: Path, tmp_path: Path) -
     assert scored(quick_bundle, folder, "-o", folder) == 2
     with pytest.raises(SystemExit):
         scored(quick_bundle, folder, "--threads", "-1")
+
+
+def test_urls_are_read_by_the_local_engine_too(
+    quick_bundle: Path, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder, a pattern and a file by URL; one that is not there is told."""
+    pytest.importorskip("fsspec")
+    out, plain = tmp_path / "out.jsonl", tmp_path / "plain.jsonl"
+    assert scored(quick_bundle, f"file://{root}/seeds", f"file://{root}/seeds/003*.txt", "-o", out) == 0
+    assert scored(quick_bundle, root / "seeds", root / "seeds" / "003*.txt", "-o", plain) == 0
+    assert [row["scores"] for row in rows_of(out)] == [row["scores"] for row in rows_of(plain)]
+    assert scored(quick_bundle, f"file://{root}/nothing-*.txt", "-o", out) == 2
+    assert "no file of a known type" in capsys.readouterr().err
+    assert scored(quick_bundle, "nonsense://x/y.txt", "-o", out) == 2
+    assert "cannot be listed" in capsys.readouterr().err
