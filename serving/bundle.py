@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from labels.passages import SEGMENTER
 from serving.model_input import INPUT_VERSION
+from serving.whole import sync
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -101,14 +102,14 @@ def write_bundle(models: Path, source: Path, manifest: Manifest) -> Path:
     body = (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
     target = models / f"{manifest.profile}-{hashlib.sha256(body).hexdigest()[:12]}"
     for name in FILES:
-        _sync(source / name)
+        sync(source / name)
     (source / MANIFEST).write_bytes(body)
-    _sync(source / MANIFEST)
+    sync(source / MANIFEST)
     aside = source.with_name(f"{source.name}.old")
     if target.exists():
         os.replace(target, aside)  # noqa: PTH105 - the same content by name; what stands there may be damaged
     os.replace(source, target)  # noqa: PTH105 - the atomic form, named as what it is
-    _sync(models)
+    sync(models)
     shutil.rmtree(aside, ignore_errors=True)
     return target
 
@@ -195,11 +196,3 @@ def _shallow(manifest: Manifest) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

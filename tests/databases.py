@@ -51,7 +51,9 @@ def postgresql() -> Iterator[str]:
 def postgresql_address() -> Iterator[str]:
     """One server for all tests."""
     if not postgresql_is_there():
-        pytest.skip("PostgreSQL or psycopg is not installed (CI installs both)")
+        pytest.skip(
+            "PostgreSQL or psycopg is not installed (CI installs both)"
+        )  # the light environment has no driver on purpose
     with postgresql() as address:
         yield address
 

@@ -1,6 +1,5 @@
 """The passages of the inputs, one after the other, each with the place that it came from."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from serving.batch.tables import Columns, TableError, rows_of
 from serving.extraction.extracted import Extracted, ExtractionError
 from serving.extraction.isolated import DocumentReader
 from serving.results import PassageIn
+from serving.whole import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +125,8 @@ def _keep(folder: Path, number: int, source: Input, found: Extracted) -> None:
     """Write a document's text under its number and name, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / text_name(number, source)
-    part = target.with_name(f".{target.name}.part")
-    part.write_text(found.text, encoding="utf-8", newline="")
-    os.replace(part, target)  # noqa: PTH105 - the atomic form, named as what it is
+    with whole(target) as part:
+        part.write_text(found.text, encoding="utf-8", newline="")
 
 
 def text_name(number: int, source: Input) -> str:

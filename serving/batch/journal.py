@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from serving.whole import sync, whole
+
 _RUN, _ROWS, _PROGRESS, _LOCK = "run.json", "rows.jsonl", "progress.json", "lock"
 
 
@@ -142,17 +144,9 @@ class Journal:
         return found
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        part = self.folder / f"{name}.part"
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.folder / name)  # noqa: PTH105 - the atomic form, named as what it is
-        directory = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        with whole(self.folder / name) as part:
+            part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        sync(self.folder)
 
 
 def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -6,13 +6,14 @@ Every file appears under its name only when it is whole.
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from serving.batch.journal import RunError
 from serving.batch.rows import Wanted
+from serving.whole import sync, whole
 
 _BATCH = 10_000
 _BATCH_CHARACTERS = 2**24
@@ -67,20 +68,20 @@ def documents_file(output: Path) -> Path:
 
 def finish(spool: Path, output: Path, kind: str, tags: Sequence[str], wanted: Wanted) -> None:
     """Write the summaries of all rows and the output of those wanted from the spool. Raises OSError."""
-    _whole(documents_file(output), lambda part: _write_summaries(part, spool, tags))
-
-    def rows() -> Rows:
-        return filter(wanted.takes, read_rows(spool))
-
+    with whole(documents_file(output)) as part:
+        _write_summaries(part, spool, tags)
     if kind == "jsonl" and wanted.all:
         os.replace(spool, output)  # noqa: PTH105 - the atomic form, named as what it is
-    elif kind == "jsonl":
-        _whole(output, lambda part: _write_lines(part, rows()))
-    elif kind == "parquet":
-        _whole(output, lambda part: _write_parquet(part, rows(), tags))
     else:
-        _whole(output, lambda part: _write_csv(part, rows(), tags, "," if kind == "csv" else "\t"))
-    _sync(output.parent)
+        with whole(output) as part:
+            rows = filter(wanted.takes, read_rows(spool))
+            if kind == "jsonl":
+                _write_lines(part, rows)
+            elif kind == "parquet":
+                _write_parquet(part, rows, tags)
+            else:
+                _write_csv(part, rows, tags, "," if kind == "csv" else "\t")
+    sync(output.parent)
 
 
 def read_rows(path: Path) -> Rows:
@@ -211,21 +212,3 @@ def _arrow() -> tuple[Any, Any]:
         message = 'Parquet needs the extra `documents`: pip install "passage-tagger[documents]"'
         raise RunError(message) from error
     return pa, parquet
-
-
-def _whole(target: Path, write: Callable[[Path], None]) -> None:
-    part = target.with_name(f".{target.name}.part")
-    try:
-        write(part)
-        _sync(part)
-        os.replace(part, target)  # noqa: PTH105 - the atomic form, named as what it is
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

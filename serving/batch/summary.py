@@ -7,9 +7,9 @@ tagger summary scores.jsonl --review --to-labels to-label.jsonl
 import argparse
 import heapq
 import json
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from serving.batch.scores import ScoresError, read_scores
+from serving.whole import whole
 
 _PAGE = Path(__file__).with_name("page.html")
 _SHOWN_PASSAGES = 300
@@ -62,10 +63,11 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     chosen = Chosen(tags=tuple(options.tag), min_score=options.min_score, review=options.review)
     try:
-        with _output(options.to_labels) as labels:
+        with _lines(options.to_labels) as labels:
             documents, tags, written = _gathered(read_scores(options.scores), chosen, labels, shown=bool(options.html))
         if options.html:
-            _write(options.html, page(documents, tags, options.scores.name))
+            with whole(options.html) as part:
+                part.write_text(page(documents, tags, options.scores.name), encoding="utf-8")
     except (ScoresError, OSError) as error:
         print(f"tagger summary: {error}", file=sys.stderr)
         return 2
@@ -75,6 +77,16 @@ def main(arguments: list[str]) -> int:
     if options.html:
         print(f"a page to look at: {options.html}")
     return 0
+
+
+@contextmanager
+def _lines(path: Path | None) -> Iterator[TextIO | None]:
+    """A file of lines; without a name none."""
+    if path is None:
+        yield None
+        return
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as out:
+        yield out
 
 
 def _gathered(
@@ -187,34 +199,6 @@ def _table(title: str, rows: Sequence[Found], tags: Sequence[str]) -> Table:
         ends = (sum(one.review for one in rows), sum(one.failed for one in rows))
         table.add_row("all", *map(str, (sum(one.passages for one in rows), *totals, *ends)))
     return table
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)  # noqa: PTH105 - the atomic form, named as what it is
-
-
-class _output:  # noqa: N801 - used as a function
-    """A file that appears under its name when it is whole; without a name none."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._part = path.with_name(f".{path.name}.part") if path else None
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> TextIO | None:
-        if self._part:
-            self._file = self._part.open("w", encoding="utf-8", newline="\n")
-        return self._file
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._file and self._part and self._path:
-            self._file.close()
-            if kind is None:
-                os.replace(self._part, self._path)  # noqa: PTH105 - the atomic form, named as what it is
-            else:
-                self._part.unlink()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(source.content))
             entries = self._zip.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:  # the last: zip features zipfile lacks
             raise ExtractionError("damaged", f"is no whole zip archive: {error}") from error
         if any(entry.flag_bits & 1 for entry in entries):
             raise ExtractionError("encrypted", "is protected by a password")
@@ -38,7 +38,7 @@ class Archive:
                     self._left -= len(chunk)
                     if self._left < 0:  # what the directory states may lie, so the bytes themselves are counted
                         raise ExtractionError("too_large", f"unpacks to more than {self._limit} bytes")
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # also compressions zipfile lacks
             raise ExtractionError("damaged", f"its part {name!r} cannot be unpacked: {error}") from error
         return bytes(found)
 

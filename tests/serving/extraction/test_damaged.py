@@ -18,7 +18,8 @@ from pypdf import PdfReader, PdfWriter
 
 from serving.extraction.extracted import Extracted, ExtractionError, Limits
 from serving.extraction.isolated import DocumentReader
-from tests.serving.extraction.test_formats import prose, writers
+from tests.serving.extraction import writers
+from tests.serving.extraction.test_formats import prose
 
 GOOD = "The council met on Monday to hear the report."
 

@@ -1,13 +1,9 @@
 """Each format: known passages in, the same passages out, with offsets that slice back."""
 
-import importlib.util
 import io
 import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from email.message import EmailMessage
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,20 +13,8 @@ from hypothesis import strategies as st
 
 from labels.passages import split_passages
 from serving.extraction.isolated import DocumentReader
+from tests.serving.extraction import writers
 
-
-def _load(name: str) -> ModuleType:
-    """A helper module beside the tests, which are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-writers = _load("writers")
 _WORD = st.sampled_from(
     [
         "the",

@@ -9,7 +9,8 @@ from labels.passages import split_passages
 from serving.app import create_app
 from serving.extraction.isolated import DocumentReader
 from serving.settings import Settings
-from tests.serving.extraction.test_formats import prose, writers
+from tests.serving.extraction import writers
+from tests.serving.extraction.test_formats import prose
 
 TYPES = {
     "html": "text/html; charset=utf-8",
