@@ -6,7 +6,7 @@ PORT ?= 8000
 PROFILE ?=
 QUICK ?=
 
-.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server bench-batch bench-extraction endurance clean
+.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server bench-batch bench-extraction bench-retraining bench-labelling endurance clean
 
 run:
 	@$(PYTHON) training/environment.py .venv train,documents
@@ -31,9 +31,13 @@ bench-engine:
 	@.venv/bin/tagger train --if-missing
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.engine.run $(if $(QUICK),--quick)
 
-bench-batch bench-extraction:
+bench-batch bench-extraction bench-retraining:
 	@$(PYTHON) training/environment.py .venv-dev dev
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv-dev/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
+
+bench-labelling:
+	@$(PYTHON) training/environment.py .venv-dev dev
+	@.venv-dev/bin/python -m benchmarks.labelling_tools
 
 endurance:
 	@$(PYTHON) training/environment.py .venv train,documents

@@ -21,7 +21,7 @@ from labels.corpus import Corpus, load_corpus
 from serving.settings import load_settings
 from training.assessment import assess
 from training.base_model import find_base_model
-from training.dataset import build_dataset
+from training.dataset import corpus_dataset
 from training.decisions import apply_decisions
 from training.evaluate import evaluate, out_of_fold_logits, write_evaluation
 from training.folds import document_folds
@@ -80,7 +80,7 @@ def _changed_decisions(corpus: Corpus) -> float:
     """Share of the refitted fold's decisions that are not the committed ones."""
     recipe = FAST if (EVALUATION / FAST.profile / "metrics.json").exists() else SHIPPING
     base = find_base_model(recipe.base_model)
-    dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
+    dataset = corpus_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
     if _metrics(recipe)["key"] != evaluation_key(recipe, base, dataset):
         print("the committed evaluation is of another configuration; run `make bench-quality`", file=sys.stderr)
         return 1.0
@@ -96,7 +96,7 @@ def _changed_decisions(corpus: Corpus) -> float:
 
 def _from_oof(corpus: Corpus) -> dict[str, Any]:
     """The figures, computed again from the committed out-of-document logits."""
-    dataset = build_dataset(corpus)
+    dataset = corpus_dataset(corpus)
     names = corpus.codebook.names
     gold = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
     rows = _committed(SHIPPING)

@@ -23,6 +23,12 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("agree", help="print how far the annotators agree, and what was adjudicated")
     commands.add_parser("diversity", help="print how varied the authored passages are")
     commands.add_parser("build", help="write labels/gold.jsonl from the annotations")
+    # These need the database or the model; serving/cli.py calls them and does not come here.
+    commands.add_parser("import", help="labels from a file of a labelling tool into the store")
+    commands.add_parser("export", help="labels of the store into a file of a labelling tool")
+    commands.add_parser("queue", help="what to label next")
+    commands.add_parser("promote", help="reviewed labels of the store into the base in git")
+    commands.add_parser("errors", help="labels that are likely wrong (extra `train`)")
     show = commands.add_parser("passages", help="print the passages of a text file as JSON lines")
     show.add_argument("file", type=Path, help="a UTF-8 text or Markdown file")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """The corpus: seeds, passages and annotations joined, checked whole, and the gold labels derived from them.
 
-Reads `seeds/`, `labels/annotations/*.jsonl` and `labels/adjudications.jsonl`; writes `labels/gold.jsonl`, the flat file
-with texts that `datasets.load_dataset("labels")` reads.
+Reads `seeds/`, `labels/annotations/*.jsonl`, `labels/annotations/reviewed/*.jsonl` and `labels/adjudications.jsonl`; writes
+`labels/gold.jsonl`, the flat file with texts that `datasets.load_dataset("labels")` reads.
 
     tagger labels check        every problem of the committed labels, and whether gold.jsonl is up to date
     tagger labels build        write gold.jsonl
@@ -20,6 +20,7 @@ from labels.codebook import Codebook, load_codebook
 from labels.documents import SEEDS, Document, load_documents
 from labels.passages import split_passages
 from labels.problems import CorpusError, Problem
+from labels.reviewed import FOLDER, merged, read_reviewed
 
 LABELS = Path(__file__).parent
 
@@ -30,8 +31,10 @@ class Corpus:
 
     codebook: Codebook
     documents: list[Document]
+    """The seeds."""
     annotations: list[Annotation]
     gold: list[GoldRow]
+    """Of the seeds, and after them those of further documents that were reviewed."""
 
     @property
     def sha256(self) -> str:
@@ -62,8 +65,11 @@ def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:
     problems.extend(found)
     gold, found = derive_gold(passages, annotations, adjudications, codebook, str(decided))
     problems.extend(found)
+    reviewed, found = read_reviewed(labels / "annotations" / FOLDER, codebook)
+    problems.extend(found)
     if problems:
         raise CorpusError(problems)
+    gold = merged(gold, reviewed, codebook)
     return Corpus(codebook=codebook, documents=documents, annotations=annotations, gold=gold)
 
 

@@ -1,4 +1,4 @@
-"""The one database of a deployment: aliases of bundles and what happened to them. SQLite (WAL) by default, PostgreSQL by URL.
+"""The one database of a deployment: labels added, aliases of bundles, jobs. SQLite (WAL) by default, PostgreSQL by URL.
 
 Its tables are made and changed by the migrations beside this module (Alembic), applied when it is opened.
 """
@@ -10,38 +10,16 @@ from typing import Any
 from urllib.parse import quote
 
 from alembic.util import CommandError
-from sqlalchemy import JSON, Column, Connection, Engine, Integer, MetaData, String, Table, Text, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MILLISECONDS = 20_000
 _LOCK = 731_500_412
 """Of PostgreSQL's advisory locks the one that `alone` takes."""
-
-metadata = MetaData()
-aliases = Table(
-    "aliases",
-    metadata,
-    Column("name", String(40), primary_key=True),
-    Column("bundle", String(120), nullable=False),
-)
-events = Table(
-    "events",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", String(40), nullable=False),
-    Column("who", String(120), nullable=False),
-    Column("action", String(40), nullable=False),
-    Column("alias", String(40)),
-    Column("before", String(120)),
-    Column("after", String(120)),
-    Column("why", Text, nullable=False),
-    Column("report", JSON),
-)
-"""Append-only: nothing here is ever changed or deleted."""
 
 
 class DatabaseError(Exception):
@@ -50,10 +28,15 @@ class DatabaseError(Exception):
 
 def open_database(url: str) -> Engine:
     """The database at a URL, its tables as this code needs them. Raises DatabaseError."""
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)  # errors are logged, passages are not
     if engine.dialect.name == "sqlite":
         if engine.url.database:
-            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(engine.url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                message = f"{folder}: cannot be made: {error.strerror}"
+                raise DatabaseError(message) from error
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:

@@ -1,7 +1,7 @@
 """Who may do what: a route names the scope that it needs, a key in `Authorization: Bearer` gives it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 
@@ -12,10 +12,10 @@ from serving.service import service_of
 log = logging.getLogger("tagger")
 
 
-def needs(scope: str) -> Callable[[Request], None]:
+def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
     """A check that lets a request pass whose key has `scope` (or `admin`); on a server that never had a key, all pass."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:  # a plain function would cost a trip to another thread
         service = service_of(request)
         try:
             service.keys_required = bool(service.keys.keys) or service.keys_required

@@ -1,6 +1,6 @@
 """Answers of the HTTP API as types, with the examples that `/docs` shows."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -229,3 +229,21 @@ class ProblemOut(BaseModel):
     detail: str
     errors: list[dict[str, str]] | None = None
     """Each thing wrong with the request: `pointer` into the body, `detail`."""
+
+
+class AddedOut(BaseModel):
+    """What became of one label."""
+
+    key: str
+    """Its name, yours or the one that it was given."""
+    status: Literal["added", "changed", "unchanged", "repeated"]
+    """`changed`: it supersedes an earlier one of its annotator. `repeated`: the key was known, nothing was added."""
+
+
+class LabelsAnswer(BaseModel):
+    """What became of the labels, in the order of the request. All of them are kept when this is answered."""
+
+    model_config = _example(codebook="1.1", results=[{"key": "review-17", "status": "added"}])
+
+    codebook: str
+    results: list[AddedOut]

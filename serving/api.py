@@ -99,3 +99,60 @@ class DocumentRequest(Asked):
     text: AnyText
     texts: bool = True
     """Show the text and the context of each passage beside its offsets."""
+
+
+class LabelBody(_Strict):
+    """What somebody judged of one passage."""
+
+    document: AnyText
+    """Your id of the document: what is held out together when models are compared."""
+    text: AnyText
+    context: AnyText = ""
+    """The lead-ins that the passage hangs on."""
+    tags: dict[str, bool | None]
+    """True, false, or null for a tag that was not judged; one that is missing was not judged."""
+    annotator: AnyText
+    kind: Literal["human", "llm", "rule"] = "human"
+    suggested: bool = False
+    """Whether the annotator was shown the model's tags before judging."""
+    codebook: str = ""
+    """The version by which it was judged; default: the present one."""
+    key: AnyText = ""
+    """Your name for this judgement: sent again, it is not added again."""
+
+
+class LabelsRequest(_Strict):
+    """Labels to add: all or none."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "labels": [
+                        {
+                            "key": "review-17",
+                            "document": "report-2024",
+                            "text": "We urge the Council to act.",
+                            "tags": {"advocacy_call": True, "sanctions_demand": False},
+                            "annotator": "maria",
+                        }
+                    ]
+                }
+            ]
+        },
+    )
+
+    labels: list[LabelBody] = Field(min_length=1)
+
+
+class JobRequest(_Strict):
+    """Work to be done by the worker."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"profile": "accurate"}]})
+
+    kind: Literal["retrain"] = "retrain"
+    profile: Literal["accurate", "fast", "quick"] = "accurate"
+    again: bool = False
+    """Even if this very run was made before."""

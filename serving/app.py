@@ -18,6 +18,7 @@ from serving import documents, status, tagging
 from serving.classifier import Classifier
 from serving.draining import draining_first
 from serving.keys import KeyRing, KeysError
+from serving.labelling import jobs_route, labels_route, queue_route
 from serving.middleware import AnswerUnknownErrors, CountRequests, LogRequests, SecureHeaders
 from serving.openapi import add_bodies
 from serving.problems import REASONS, RequestProblem, on_bad_query, on_http_exception, on_request_problem
@@ -41,6 +42,9 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     app.state.service = service
     app.include_router(tagging.router)
     app.include_router(documents.router)
+    app.include_router(labels_route.router)
+    app.include_router(queue_route.router)
+    app.include_router(jobs_route.router)
     app.include_router(status.router)
     app.add_exception_handler(RequestProblem, _counting(service, on_request_problem))
     app.add_exception_handler(RequestValidationError, _counting(service, on_bad_query))
@@ -96,3 +100,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.canaries_right = False
         await asyncio.to_thread(service.reader.close)
         await asyncio.to_thread(service.classifier.close)
+        await asyncio.to_thread(service.database.close)

@@ -5,7 +5,8 @@
     result.tags, result.scores
 
 One session with one intra-op thread, called by one scoring thread per core, each with one unpadded passage: a
-passage's scores cannot depend on what it is scored beside.
+passage's scores cannot depend on what it is scored beside. A passage that is alone may be given all cores, by a second
+session, which gives the same scores.
 """
 
 import math
@@ -45,33 +46,47 @@ class Classifier:
     """A loaded bundle. Thread-safe; `close` ends its scoring threads."""
 
     def __init__(
-        self, manifest: Manifest, encoder: Encoder, session: onnxruntime.InferenceSession, scheduler: Scheduler
+        self,
+        manifest: Manifest,
+        encoder: Encoder,
+        session: onnxruntime.InferenceSession,
+        scheduler: Scheduler,
+        wide: onnxruntime.InferenceSession | None = None,
     ) -> None:
         """Use `Classifier.load`."""
         self.manifest = manifest
         self._encoder = encoder
         self._session = session
+        self._wide = wide
         self._inputs = {entry.name for entry in session.get_inputs()}
         self.scheduler = scheduler
         weakref.finalize(self, scheduler.shut)  # one that is swapped out ends with the last request that holds it
 
     @classmethod
     def load(
-        cls, folder: Path, threads: int | None = None, capacity: int = sys.maxsize, hang_seconds: float | None = None
+        cls,
+        folder: Path,
+        threads: int | None = None,
+        capacity: int = sys.maxsize,
+        hang_seconds: float | None = None,
+        lone_threads: int = 1,
     ) -> "Classifier":
         """Verify a bundle and load it. Raises BundleError.
 
         `threads` defaults to the cores of this process; `capacity` bounds the work that waits, in tokens; after
-        `hang_seconds` a scoring thread that does not come back is given up (None: never).
+        `hang_seconds` a scoring thread that does not come back is given up (None: never). `lone_threads`: cores that a passage
+        gets when it is alone; more than one takes the memory of a second session.
         """
         manifest = read_bundle(folder)
         try:
             session = load_session(folder / "model.onnx")
+            wide = load_session(folder / "model.onnx", threads=lone_threads) if lone_threads > 1 else None
             encoder = Encoder.from_file(folder / "tokenizer.json", manifest.max_tokens)
         except Exception as error:  # both libraries raise bare exceptions of their own
             message = f"{folder}: cannot be loaded: {error}"
             raise BundleError(message) from error
-        classifier = cls(manifest, encoder, session, Scheduler(threads or len(os.sched_getaffinity(0)), capacity, hang_seconds))
+        scheduler = Scheduler(threads or len(os.sched_getaffinity(0)), capacity, hang_seconds)
+        classifier = cls(manifest, encoder, session, scheduler, wide)
         try:
             classifier.check_canaries()
         except BundleError:
@@ -266,7 +281,8 @@ class Classifier:
             "token_type_ids": encoded.types[None, :],
         }
         with self.scheduler.passing():
-            [logits] = self._session.run(None, {name: array for name, array in feeds.items() if name in self._inputs})
+            session = self._wide if self._wide and self.scheduler.alone else self._session
+            [logits] = session.run(None, {name: array for name, array in feeds.items() if name in self._inputs})
         return np.asarray(logits[0], dtype=np.float64)
 
     def _decide(

@@ -1,6 +1,6 @@
 """The command `tagger`: a table from subcommand to the module that does it, resolved only when it is called.
 
-tagger serve | score | summary | models | keys | labels | train | screen | evaluate | behaviour
+tagger serve | score | summary | models | keys | labels | train | retrain | worker | screen | evaluate | behaviour
 """
 
 import importlib
@@ -12,12 +12,22 @@ _COMMANDS = {
     "summary": ("serving.batch.summary", "what a run of `tagger score` found; a page; a file to label"),
     "keys": ("serving.keys", "create and list API keys"),
     "models": ("serving.models", "the bundles, which one serves, and the way back"),
-    "labels": ("labels.cli", "check the labels, print agreement, build the flat file"),
+    "labels": ("labels.cli", "check the labels, print agreement; import, export, queue, promote, errors"),
     "train": ("training.train", "train a bundle (extra `train`)"),
+    "retrain": ("training.worker:retrain_now", "train on the labels of now, promote what is no worse (extra `train`)"),
+    "worker": ("training.worker:work", "do the jobs that are asked for (extra `train`)"),
     "screen": ("training.screen", "try a recipe on two held-out documents (extra `train`)"),
     "evaluate": ("training.evaluate", "leave-one-document-out evaluation (extra `train`)"),
     "behaviour": ("training.behaviour", "ask a bundle the behavioural cases (extra `train`)"),
 }
+_LABELS = {
+    "import": "serving.labelling.transfer:import_labels",
+    "export": "serving.labelling.transfer:export_labels",
+    "queue": "serving.labelling.queue:main",
+    "promote": "serving.labelling.promotion:main",
+    "errors": "training.label_errors:main",
+}
+"""Of `tagger labels` what needs more than the labels."""
 
 
 def main() -> int:
@@ -30,15 +40,19 @@ def main() -> int:
     if name not in _COMMANDS:
         print(f"tagger: unknown command {name!r}\n\n{_usage()}", file=sys.stderr)
         return 2
+    place, rest = _COMMANDS[name][0], arguments[1:]
+    if name == "labels" and rest and rest[0] in _LABELS:
+        place, rest = _LABELS[rest[0]], rest[1:]
+    module_name, _, function = place.partition(":")
     try:
-        module = importlib.import_module(_COMMANDS[name][0])
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if not _COMMANDS[name][0].startswith("training."):
+        if not module_name.startswith("training."):
             raise
         print(f'tagger {name}: {error.name} is not installed; pip install "passage-tagger[train]"', file=sys.stderr)
         return 2
     try:
-        return int(module.main(arguments[1:]))
+        return int(getattr(module, function or "main")(rest))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -12,6 +12,7 @@ import asyncio
 import json
 import random
 import time
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +25,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from serving.answers import DocumentAnswer, ModelAnswer, ProblemOut, ResultOut, TagAnswer, TagsAnswer
+from serving.answers import DocumentAnswer, LabelsAnswer, ModelAnswer, ProblemOut, ResultOut, TagAnswer, TagsAnswer
 
 _AGAIN = (429, 502, 503)
 _BROKEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -101,6 +102,11 @@ def _passages(passages: Sequence[Passage], options: Mapping[str, Any]) -> dict[s
     return _content({"passages": [{"text": one} if isinstance(one, str) else dict(one) for one in passages], **options})
 
 
+def _labels(labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A body of labels, each with a key: sent a second time after an answer was lost, it is not added again."""
+    return _content({"labels": [{"key": uuid.uuid4().hex, **one} for one in labels]})
+
+
 def _batches(passages: Iterable[Passage], size: int, parallel: int) -> Iterator[Sequence[Passage]]:
     """Batches of passages, each with an id: its own, or its place among all. Raises ValueError for sizes below 1."""
     if isinstance(passages, str) or min(size, parallel) < 1:
@@ -174,6 +180,10 @@ class TaggerClient(_Calls):
                 yield from answer.results
         finally:  # a caller who stops early waits for nothing
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def add_labels(self, labels: Sequence[Mapping[str, Any]]) -> LabelsAnswer:
+        """Add labels, each `{"document", "text", "tags", "annotator", …}` as in the API, all or none; raises as `tag`."""
+        return self._read(self._send("POST", "/v1/labels", **_labels(labels)), LabelsAnswer)
 
     def tags(self) -> TagsAnswer:
         """The tags and what they mean; raises as `tag`."""
@@ -258,6 +268,10 @@ class AsyncTaggerClient(_Calls):
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def add_labels(self, labels: Sequence[Mapping[str, Any]]) -> LabelsAnswer:
+        """As `TaggerClient.add_labels`."""
+        return self._read(await self._send("POST", "/v1/labels", **_labels(labels)), LabelsAnswer)
 
     async def tags(self) -> TagsAnswer:
         """As TaggerClient.tags."""

@@ -45,6 +45,7 @@ class Metrics:
         self._hanging = Gauge("hanging_threads", "Scoring threads that were given up and have not come back.", **live)
         self._model = Gauge("model_info", "Replicas that serve this bundle.", ["version", "sha256", "profile"], **live)
         self.swaps = Counter("swaps", "Changes of the bundle while serving, by outcome.", ["outcome"], **make)
+        self.labels = Counter("labels", "Labels sent, by what became of them.", ["status"], **make)
         self._scheduler: Scheduler | None = None
         self._reported = 0.0
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from labels.database import DatabaseError
 from serving.bundle import BundleError, Manifest, read_bundle
 from serving.classifier import Classifier
-from serving.registry import CHAMPION, PREVIOUS, Registry, RegistryError
+from serving.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
 from serving.settings import load_settings
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _list(registry: Registry, _: argparse.Namespace) -> None:
-    meant = {registry.bundle(alias): alias for alias in (PREVIOUS, CHAMPION)}
+    meant = {registry.bundle(alias): alias for alias in (CHALLENGER, PREVIOUS, CHAMPION)}
     table = Table("bundle", "is", "macro-F1", "passages", "base model")
     for one in registry.bundles():
         if isinstance(one, str):
@@ -86,7 +86,7 @@ def _collect(registry: Registry, options: argparse.Namespace) -> None:
 
 def _named(registry: Registry, name: str) -> str:
     """The name of a bundle, which an alias may stand for."""
-    return registry.path(name).name if name in {CHAMPION, PREVIOUS} else name
+    return registry.path(name).name if name in {CHAMPION, PREVIOUS, CHALLENGER} else name
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("list", _list, "all bundles, the newest first")
-    add("show", _show, "what a bundle is").add_argument("name", help="its name, or champion, or previous")
+    add("show", _show, "what a bundle is").add_argument("name", help="its name, or champion, previous or challenger")
     diff = add("diff", _diff, "how two bundles differ")
     diff.add_argument("name")
     diff.add_argument("other")

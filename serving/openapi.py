@@ -6,13 +6,15 @@ from typing import Any
 from fastapi import FastAPI
 
 from serving.answers import ProblemOut
-from serving.api import DocumentRequest, TagRequest
+from serving.api import DocumentRequest, JobRequest, LabelsRequest, TagRequest
 from serving.problems import MEDIA_TYPE
 
 _WHY = {
     400: ("The body is not JSON.", "the body is not JSON: Expecting value at line 1, column 1"),
     401: ("No key, or an unknown one.", "send a key as `Authorization: Bearer KEY`; `tagger keys create` makes one"),
     403: ("The key does not allow this.", "the key has the scopes label; this needs tag"),
+    404: ("There is no such thing.", "there is no job 7"),
+    409: ("A key was used for something else.", "label 0: key: 'k1' was used for another label already: its tags was …"),
     408: ("The body did not arrive in time.", "the body did not arrive within 30 s"),
     413: ("The body is too large.", "the body has more than 4194304 bytes"),
     415: ("The body is of a type that is not read here.", "the body is 'text/csv', send application/json"),
@@ -65,7 +67,7 @@ def add_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generated()
         schemas = document["components"]["schemas"]
-        for model in (TagRequest, DocumentRequest, ProblemOut):
+        for model in (TagRequest, DocumentRequest, LabelsRequest, JobRequest, ProblemOut):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

@@ -16,7 +16,9 @@ REASONS = {
     400: "not_json",
     401: "no_key",
     403: "scope",
+    404: "not_found",
     408: "body_timeout",
+    409: "conflict",
     413: "too_large",
     415: "media_type",
     422: "invalid",
@@ -76,7 +78,14 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not allowed here",
         413: "the body is too large",
     }.get(status, HTTPStatus(status).phrase)
-    return problem_response(status, detail, headers=getattr(error, "headers", None))
+    headers = {"Allow": allowed} if status == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _allowed(request)) else None
+    return problem_response(status, detail, headers=headers or getattr(error, "headers", None))
+
+
+def _allowed(request: Request) -> str:
+    """Methods of all routes of this path; the framework names those of the first one only."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
 
 
 async def on_bad_query(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Which bundle serves: the aliases `champion` and `previous`, changed in one step each, and the log of all that happened.
+"""Which bundle serves: the aliases `champion`, `previous`, `challenger`, changed in one step each, and the log of all this.
 
 Bundles are folders named by their content; the registry only says which one is meant. A change names what it expects
 to find (compare-and-set), so that of two at once one fails instead of undoing the other.
@@ -16,11 +16,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
-from labels.database import DatabaseError, aliases, alone, events, open_database
+from labels.database import DatabaseError, alone, open_database
+from labels.tables import aliases, events
 from serving.bundle import MANIFEST, BundleError, Manifest, read_bundle
 from serving.settings import Settings
 
-CHAMPION, PREVIOUS = "champion", "previous"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 _YOUNG_SECONDS = 3600
 
 
@@ -37,7 +38,7 @@ class Event:
     """ISO 8601, UTC."""
     who: str
     action: str
-    """`promote`, `rollback` or `gc`."""
+    """`promote`, `rollback`, `challenge` or `gc`."""
     alias: str | None
     before: str | None
     after: str | None
@@ -93,7 +94,16 @@ class Registry:
             if before:
                 _point(connection, PREVIOUS, before)
             _point(connection, CHAMPION, name)
+            connection.execute(aliases.delete().where(aliases.c.name == CHALLENGER, aliases.c.bundle == name))
             return _note(connection, who, "promote", before, name, why, report)
+
+    def challenge(self, name: str, *, why: str, who: str = "", report: Mapping[str, Any] | None = None) -> Event:
+        """Make a bundle the challenger, which waits for somebody to promote it; raises BundleError for a bad one."""
+        with alone(self._engine) as connection:
+            name = self._whole(name)
+            before = _bundle(connection, CHALLENGER)
+            _point(connection, CHALLENGER, name)
+            return _note(connection, who, "challenge", before, name, why, report, alias=CHALLENGER)
 
     def rollback(self, *, why: str, who: str = "", expected: str | None = None) -> Event:
         """Let champion and previous change places.
@@ -218,12 +228,13 @@ def _note(
     after: str | None,
     why: str,
     report: Mapping[str, Any] | None,
+    alias: str = CHAMPION,
 ) -> Event:
     values = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "who": who or _user(),
         "action": action,
-        "alias": CHAMPION if after else None,
+        "alias": alias if after else None,
         "before": before,
         "after": after,
         "why": why,

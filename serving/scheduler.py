@@ -7,6 +7,7 @@ next unit is computed. A thread that does not come back from the model is given 
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,8 @@ _START_TOKENS, _START_SECONDS = 50.0, 0.01
 _WATCH_SECONDS = 0.1
 _SLOWEST = 20
 """A pass of the model that has taken so many times the usual is given up, but never before `hang_seconds`."""
+_LONELY_SECONDS = 0.05
+"""After which nobody is taken to be near: of two callers in turns neither should get the other's core."""
 _CLOSE_SECONDS = 10.0
 """What `close` waits for a thread that is in a pass of the model; it is a daemon and ends with the process."""
 
@@ -116,6 +119,7 @@ class Scheduler:
         self._held = {True: 0, False: 0}
         self._seconds = 0.0
         self._streak = 0
+        self._crowded = -math.inf
         self._closed = False
         self._unit_tokens, self._unit_seconds = _START_TOKENS, _START_SECONDS
         self._hang_seconds = hang_seconds
@@ -132,6 +136,11 @@ class Scheduler:
     def tokens(self) -> int:
         """Work that waits or is being done, in tokens."""
         return sum(self._held.values())
+
+    @property
+    def alone(self) -> bool:
+        """Whether one unit at a time was all there was to do, for a moment already. A moment later it may be otherwise."""
+        return not (self._waiting[True] or self._waiting[False]) and time.monotonic() - self._crowded > _LONELY_SECONDS
 
     @property
     def hanging(self) -> int:
@@ -295,6 +304,8 @@ class Scheduler:
             if job.started < job.size:
                 queue.append(job)  # to the end: jobs of one kind take turns
             worker.job = job
+            if len(self._workers) > 1 and any(one.job for one in self._workers if one is not worker):
+                self._crowded = time.monotonic()
             return job, index
 
     def _finish_unit(self, job: Job, seconds: float) -> None:

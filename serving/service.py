@@ -2,16 +2,23 @@
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import cast
 
 from fastapi import Request
+from sqlalchemy import Engine
 from starlette.applications import Starlette
 
+from labels.codebook import load_codebook
+from labels.database import open_database
+from labels.jobs import Jobs
+from labels.store import LabelStore
 from serving.bundle import BundleError
 from serving.classifier import Classifier
 from serving.extraction.extracted import Limits
@@ -31,8 +38,42 @@ _READERS = 2
 _LIMITS = Limits(unpacked_bytes=200 * 2**20, characters=4_000_000, pages=2_000, seconds=20.0, memory_bytes=2 * 2**30)
 """Of one document over HTTP, where somebody waits; how many bytes it may have is a setting."""
 _LOOK_SECONDS = 1.0
+_MOST_LONE = 4
+"""More cores gain little on one passage of a small model."""
 MOST_HANGING = 3
 """So many scoring threads may have been given up and still hang; with more, the engine is taken to be broken."""
+
+
+class Database:
+    """What is kept in the database, which is opened when it is first asked for. Thread-safe."""
+
+    def __init__(self, url: str) -> None:
+        """`url` as SQLAlchemy names it."""
+        self._url = url
+        self._lock = Lock()
+        self._engine: Engine | None = None
+
+    @property
+    def store(self) -> LabelStore:
+        """The labels added. Raises DatabaseError."""
+        return LabelStore(self._open(), load_codebook())
+
+    @property
+    def jobs(self) -> Jobs:
+        """Work for the worker. Raises DatabaseError."""
+        return Jobs(self._open())
+
+    def close(self) -> None:
+        """Give back the connections."""
+        with self._lock:
+            if self._engine:
+                self._engine.dispose()
+            self._engine = None
+
+    def _open(self) -> Engine:
+        with self._lock:
+            self._engine = self._engine or open_database(self._url)
+            return self._engine
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,9 +94,25 @@ class Service:
     """Waits for the processes that read documents, so that a slow one keeps no plain text waiting."""
     reader: ReaderPool = field(default_factory=lambda: ReaderPool(_READERS, _LIMITS))
     """Reads documents that are more than text."""
+    database: Database = field(init=False)
+    """Opened when it is first needed: tagging needs none."""
     canaries_right: bool = False
     canaries_checked: float = 0.0
     """When they were last scored right: a time of `time.monotonic()`."""
+
+    def __post_init__(self) -> None:
+        """The database is that of the settings."""
+        self.database = Database(self.settings.database_url)
+
+    @property
+    def store(self) -> LabelStore:
+        """The labels added. Raises DatabaseError."""
+        return self.database.store
+
+    @property
+    def jobs(self) -> Jobs:
+        """Work for the worker. Raises DatabaseError."""
+        return self.database.jobs
 
     @property
     def classifier(self) -> Classifier:
@@ -143,7 +200,8 @@ def load_classifier(settings: Settings) -> Classifier:
 
 def load_bundle(settings: Settings, folder: Path) -> Classifier:
     """A bundle, verified, with its canaries scored. Raises BundleError."""
-    return Classifier.load(folder, settings.threads, settings.max_queue_tokens, settings.hang_seconds)
+    lone = settings.lone_threads or min(len(os.sched_getaffinity(0)), _MOST_LONE)
+    return Classifier.load(folder, settings.threads, settings.max_queue_tokens, settings.hang_seconds, lone)
 
 
 def service_of(request: Request) -> Service:

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """One of several processes under a supervisor: when its scoring threads hang, it ends and is started again."""
     threads: int | None = Field(default=None, ge=1)
     """Scoring threads; default: the cores of this process."""
+    lone_threads: int | None = Field(default=None, ge=1)
+    """Cores that a passage gets when it is alone on the server; default: up to four; 1 saves the memory of a second session."""
     max_passages: int = Field(default=1000, ge=1)
     """Passages in one request."""
     max_document_passages: int = Field(default=10_000, ge=1)

@@ -12,7 +12,7 @@ from labels.authored import load_authored
 from labels.corpus import Corpus, load_corpus
 from training.assessment import assess
 from training.base_model import find_base_model
-from training.dataset import build_dataset
+from training.dataset import corpus_dataset
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table
 from training.standing import EVALUATION, evaluation_key, standing_of
@@ -54,7 +54,7 @@ def oof(recipe: Recipe) -> list[dict[str, Any]]:
 
 def test_it_is_of_the_committed_labels_and_recipe(corpus: Corpus, metrics: dict[str, Any], recipe: Recipe) -> None:
     """Labels, recipe, base model, segmentation and input are those of this checkout; else run `tagger evaluate`."""
-    dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
+    dataset = corpus_dataset(corpus, load_authored(corpus.codebook, corpus.documents))
     base = find_base_model(recipe.base_model)
     assert metrics["key"] == evaluation_key(recipe, base, dataset)
     assert standing_of(recipe, base, dataset) is not None
@@ -69,7 +69,7 @@ def test_every_gold_passage_is_scored_once_a_seed(corpus: Corpus, metrics: dict[
 
 def test_the_figures_follow_from_the_scores(corpus: Corpus, metrics: dict[str, Any], oof: list[dict[str, Any]]) -> None:
     """Computed again from oof.jsonl, the model's figures are the committed ones."""
-    dataset = build_dataset(corpus)
+    dataset = corpus_dataset(corpus)
     names = corpus.codebook.names
     gold = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
     logits = [np.array([row["logits"] for row in oof if row["seed"] == seed]) for seed in metrics["seeds"]]

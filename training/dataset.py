@@ -12,8 +12,10 @@ import numpy as np
 from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
 
+from labels.adjudication import GoldRow
 from labels.authored import AuthoredPassage
 from labels.corpus import Corpus
+from labels.store import passage_key
 from serving.encoding import Encoded, Encoder
 from serving.model_input import model_input
 
@@ -33,13 +35,44 @@ class Example:
     """Shape (tags,): 1, 0, or NaN for a tag that was not judged."""
 
 
-def build_dataset(corpus: Corpus, authored: Sequence[AuthoredPassage] = ()) -> Dataset:
-    """All gold passages, in order, and after them the authored ones.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedPassage:
+    """A passage that was labelled since the last review: it trains and is never scored."""
 
-    Columns: passage, document (`authored` for the latter), mimics, text and context as the model reads them, targets.
+    document: str
+    text: str
+    context: str
+    tags: dict[str, bool | None]
+
+
+def corpus_dataset(corpus: Corpus, authored: Sequence[AuthoredPassage] = ()) -> Dataset:
+    """All gold passages of the corpus, in order, and after them the authored ones."""
+    return build_dataset(corpus.gold, corpus.codebook.names, authored)
+
+
+def build_dataset(
+    gold: Sequence[GoldRow],
+    names: Sequence[str],
+    authored: Sequence[AuthoredPassage] = (),
+    added: Sequence[AddedPassage] = (),
+) -> Dataset:
+    """Gold passages, in order, after them the added ones, then the authored ones.
+
+    Columns: passage, document (`authored` for the last), mimics, text and context as the model reads them, targets.
     """
-    names = corpus.codebook.names
-    rows = [_row(row.passage, row.document, None, row.text, row.context, row.tags, names) for row in corpus.gold]
+    rows = [_row(row.passage, row.document, None, row.text, row.context, row.tags, names) for row in gold]
+    rows += [
+        _row(
+            f"{row.document}+{passage_key(row.text, row.context)[:16]}",
+            row.document,
+            None,
+            row.text,
+            row.context,
+            row.tags,
+            names,
+        )
+        for row in added
+    ]
     rows += [_row(row.id, AUTHORED, row.mimics, row.text, row.context, row.tags, names) for row in authored]
     features = Features(
         {

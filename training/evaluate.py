@@ -30,7 +30,7 @@ from serving.settings import load_settings
 from training.assessment import Assessed, assess, decide_out_of_document, untaught
 from training.base_model import BaseModel, BaseModelError, find_base_model
 from training.baselines import cue_words, frozen_encoder, none_at_all, tfidf
-from training.dataset import build_dataset, encode_dataset
+from training.dataset import encode_dataset
 from training.decisions import fit_decisions
 from training.evidence import carrying_sentences
 from training.export import ParityError
@@ -44,6 +44,7 @@ from training.package import encoder_of, fitted_bundle
 from training.readme import README, write_block
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table, write_report
+from training.snapshot import take
 from training.standing import EVALUATION, evaluation_key
 
 
@@ -88,12 +89,13 @@ def evaluate(
     corpus: Corpus, authored: Sequence[AuthoredPassage], recipe: Recipe, base: BaseModel, state: Path, seeds: int
 ) -> Evaluated:
     """All figures of a recipe on a corpus; authored passages train and are never scored."""
-    dataset = build_dataset(corpus, authored)
+    snapshot = take(corpus, authored)
+    dataset = snapshot.dataset()
     names = corpus.codebook.names
     passages = len(corpus.gold)
     targets: Floats = np.array(dataset["targets"], dtype=np.float64).reshape(-1, len(names))
-    gold, documents = targets[:passages], list(dataset["document"])[:passages]
-    folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))
+    gold, documents = targets[:passages], snapshot.groups()
+    folds = snapshot.folds()
     seeds_only = document_folds(documents)
     texts = [f"{row['context']} {row['text']}".strip() for row in dataset]
     embedded = embeddings(

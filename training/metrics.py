@@ -162,7 +162,7 @@ def bootstrap_f1(
 
     They say what other passages like these would give, not what new documents would.
     """
-    samples = _resampled_f1(gold, tagged, documents, draws, seed)
+    samples = paired_f1_draws(gold, tagged, documents, draws, seed)
     bounds = np.percentile(samples, [2.5, 97.5], axis=0)
     overall = np.percentile(samples.mean(axis=1), [2.5, 97.5])
     return Interval(low=float(overall[0]), high=float(overall[1])), [
@@ -174,13 +174,16 @@ def paired_macro_f1(
     gold: Floats, one: Bools, other: Bools, documents: Sequence[str], draws: int = 2000, seed: int = 0
 ) -> Interval:
     """95 % interval of how much higher `one` is in macro-F1 than `other`, on the same resampled passages."""
-    higher, lower = (_resampled_f1(gold, tagged, documents, draws, seed).mean(axis=1) for tagged in (one, other))
+    higher, lower = (paired_f1_draws(gold, tagged, documents, draws, seed).mean(axis=1) for tagged in (one, other))
     low, high = np.percentile(higher - lower, [2.5, 97.5])
     return Interval(low=float(low), high=float(high))
 
 
-def _resampled_f1(gold: Floats, tagged: Bools, documents: Sequence[str], draws: int, seed: int) -> Floats:
-    """F1 of each draw and tag: shape (draws, tags). The same seed draws the same passages."""
+def paired_f1_draws(gold: Floats, tagged: Bools, documents: Sequence[str], draws: int = 2000, seed: int = 0) -> Floats:
+    """F1 of each draw and tag, passages resampled within their document: shape (draws, tags).
+
+    The same seed draws the same passages, so that the draws of two models are pairs.
+    """
     rng = np.random.default_rng(seed)
     names = np.array(documents)
     rows_of = [np.flatnonzero(names == name) for name in dict.fromkeys(documents)]

@@ -23,7 +23,7 @@ from serving.classifier import Classifier
 from serving.results import Options, PassageIn
 from serving.settings import load_settings
 from training.base_model import BaseModelError, find_base_model
-from training.dataset import build_dataset, dataset_sha256
+from training.dataset import corpus_dataset, dataset_sha256
 from training.decisions import sigmoid
 from training.export import ParityError
 from training.locking import NoSpaceError, exclusive
@@ -71,7 +71,7 @@ def screen(recipe: Recipe, state: Path, share: float) -> dict[str, Any]:
     authored = load_authored(corpus.codebook, corpus.documents)
     kept = set(_families([row.family for row in authored], share))
     authored = [row for row in authored if row.family in kept]
-    dataset = build_dataset(corpus, authored)
+    dataset = corpus_dataset(corpus, authored)
     sides = zip(dataset["document"], dataset["mimics"], strict=True)
     train = [index for index, side in enumerate(sides) if not set(side) & set(HELD_OUT)]
     side = dataset.select(train)

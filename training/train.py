@@ -22,17 +22,18 @@ from labels.authored import load_authored
 from labels.corpus import load_corpus
 from labels.database import DatabaseError
 from labels.problems import CorpusError
-from serving.bundle import BundleError
+from serving.bundle import BundleError, read_bundle
 from serving.classifier import Classifier
 from serving.registry import Registry
 from serving.settings import load_settings
 from training.base_model import BaseModelError, find_base_model
-from training.dataset import build_dataset
 from training.export import ParityError
 from training.locking import NoSpaceError, exclusive
 from training.package import copied, fitted_bundle, with_standing
 from training.recipe import PROFILES, QUICK, SHIPPING, Recipe
-from training.standing import standing_of
+from training.records import committed_record, record_file, write_record
+from training.snapshot import take, write_snapshot
+from training.standing import EVALUATION, standing_of
 
 
 def main(arguments: list[str]) -> int:
@@ -82,10 +83,15 @@ def _train_into(registry: Registry, state: Path, recipe: Recipe, *, if_missing: 
         base = find_base_model(recipe.base_model, state / "encoders")
         # Embedding the authored passages too would take a quick bundle past its seconds.
         authored = [] if recipe.frozen else load_authored(corpus.codebook, corpus.documents)
-        dataset = build_dataset(corpus, authored)
+        snapshot = take(corpus, authored)
+        dataset = snapshot.dataset()
         made = fitted_bundle(state / "fits", recipe, base, dataset, corpus.codebook, None, fresh=fresh)
         standing = standing_of(recipe, base, dataset)
         bundle = with_standing(made, state / "models", standing) if standing else copied(made, state / "models")
+        write_snapshot(state / "snapshots", snapshot)
+        if standing:  # what a later challenger is compared with
+            record = committed_record(snapshot, EVALUATION / recipe.profile)
+            write_record(record_file(state, read_bundle(bundle)), record)
         if _interrupted.is_set():
             raise KeyboardInterrupt
         if recipe.frozen:

@@ -24,7 +24,7 @@ from labels.corpus import Corpus, load_corpus
 from serving.settings import load_settings
 from training.assessment import assess, decide_out_of_document
 from training.base_model import find_base_model
-from training.dataset import build_dataset
+from training.dataset import corpus_dataset
 from training.folds import Fold, document_folds
 from training.metrics import Bools, Floats, paired_macro_f1
 from training.recipe import FAST, SHIPPING
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     for peer, authored in _ORDER:
         if quick and authored:
             continue
-        dataset = build_dataset(corpus, load_authored(corpus.codebook, corpus.documents) if authored else ())
+        dataset = corpus_dataset(corpus, load_authored(corpus.codebook, corpus.documents) if authored else ())
         folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))
         gold = np.array(dataset["targets"], dtype=np.float64)[: len(corpus.gold)]
         logits = _logits(peer, dataset, folds[:1] if quick else folds, corpus)

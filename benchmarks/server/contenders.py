@@ -146,7 +146,7 @@ def _mlserver(mode: str) -> Contender:
     return Contender(
         name="MLServer",
         mode=mode,
-        packages=("mlserver==1.7.1", *_ENGINE),
+        packages=("mlserver==1.7.1", "uvloop==0.21.0", *_ENGINE),  # it asks for an event loop that uvloop 0.22 no longer makes
         command=command,
         path="/v2/models/clf/infer",
         body=lambda texts: {"inputs": [{"name": "texts", "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}]},

@@ -9,12 +9,17 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+from labels.database import DatabaseError, open_database
+from labels.seen import count_waiting
 from serving.batch.inputs import STANDARD_INPUT, TABLES, InputsError, list_inputs, standard_input_kind
 from serving.batch.items import Reading
 from serving.batch.journal import Journal, Progress, RunError
+from serving.batch.keeping import Keeping
 from serving.batch.outputs import documents_file, format_of
 from serving.batch.rows import Wanted
 from serving.batch.running import STANDARD_OUTPUT, Run, journalled, streamed
@@ -25,7 +30,7 @@ from serving.extraction.isolated import DocumentReader
 from serving.extraction.kinds import MEDIA_TYPES
 from serving.registry import champion_path, of_profile
 from serving.results import LongPolicy, Options
-from serving.settings import load_settings
+from serving.settings import Settings, load_settings
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +38,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _main(options)
-    except (RunError, InputsError, BundleError) as error:
+    except (RunError, InputsError, BundleError, DatabaseError) as error:
         print(f"tagger score: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -61,6 +66,12 @@ def _main(options: argparse.Namespace) -> int:
         bundle = settings.models / begun  # what a run was begun with ends it, whoever is the champion now
     manifest = read_bundle(bundle)
     if options.engine == "ray":
+        if options.to_queue:
+            message = (
+                "--to-queue keeps passages in this machine's database, which --engine ray does not write to; "
+                "give the output to `tagger labels queue`"
+            )
+            raise RunError(message)
         try:
             from serving.batch import cluster  # noqa: PLC0415 - the extra `ray`
         except ModuleNotFoundError as error:
@@ -80,14 +91,29 @@ def _main(options: argparse.Namespace) -> int:
     classifier = Classifier.load(bundle, options.threads or settings.threads)
     reader = DocumentReader()
     try:
-        if is_stream:
-            progress = streamed(run, classifier, reader, options.output)
-        else:
-            progress = journalled(run, classifier, reader, output, kind, restart=options.restart)
+        with _keeping(run, settings, manifest) as keeping:
+            if is_stream:
+                progress = streamed(run, classifier, reader, options.output, keeping)
+            else:
+                progress = journalled(run, classifier, reader, output, kind, restart=options.restart, keeping=keeping)
     finally:
         classifier.close()
         reader.close()
     return _told(progress, options, time.monotonic() - started)
+
+
+@contextmanager
+def _keeping(run: Run, settings: Settings, manifest: Manifest) -> Iterator[Keeping | None]:
+    """What keeps passages for labelling, when that is switched on. Raises DatabaseError."""
+    if not run.to_queue:
+        yield None
+        return
+    engine = open_database(settings.database_url)
+    try:
+        yield Keeping(engine, manifest)
+        print(f"tagger score: {count_waiting(engine)} passages wait for a label: `tagger labels queue`", file=sys.stderr)
+    finally:
+        engine.dispose()
 
 
 def _run(options: argparse.Namespace, manifest: Manifest, bundle: Path, outputs: list[Path]) -> Run:
@@ -105,6 +131,7 @@ def _run(options: argparse.Namespace, manifest: Manifest, bundle: Path, outputs:
         options=Options(long=options.long, thresholds=_thresholds(options.threshold, manifest)),
         wanted=Wanted(text=not options.no_text, tags=tuple(options.tag), min_score=options.min_score),
         bundle=bundle.resolve(),
+        to_queue=options.to_queue,
     )
 
 
@@ -169,6 +196,11 @@ def _parser() -> argparse.ArgumentParser:
     rows.add_argument("--min-score", type=_share, default=0.0, help="only passages with a score of at least this")
     rows.add_argument("--no-text", action="store_true", help="leave the passages' text and context out")
     rows.add_argument("--keep-text", type=Path, metavar="FOLDER", help="keep the text of each document, which offsets count in")
+    rows.add_argument(
+        "--to-queue",
+        action="store_true",
+        help="keep passages near a threshold of the model, with their text, in the database for `tagger labels queue`",
+    )
     tables = parser.add_argument_group("tables")
     tables.add_argument("--text-column", help="the column of the passages (default: text, passage, sentence, content, …)")
     tables.add_argument("--context-column", default="context", help="their lead-ins (default: %(default)s)")

@@ -15,6 +15,7 @@ from labels.passages import SEGMENTER
 from serving.batch.inputs import STANDARD_INPUT, Input
 from serving.batch.items import Reading, items_of
 from serving.batch.journal import Journal, Progress
+from serving.batch.keeping import Keeping
 from serving.batch.local import scored
 from serving.batch.outputs import finish
 from serving.batch.rows import Wanted, row_of
@@ -38,6 +39,8 @@ class Run:
     options: Options
     wanted: Wanted
     bundle: Path
+    to_queue: bool = False
+    """Whether passages that the model is unsure of are kept in the database, to be labelled."""
 
     def fingerprint(self, manifest: Manifest) -> dict[str, Any]:
         """What must be the same for a killed run to go on."""
@@ -49,13 +52,23 @@ class Run:
             "columns": asdict(self.reading.columns),
             "texts": str(self.reading.texts) if self.reading.texts else None,
             "rows": asdict(self.wanted),
+            "to_queue": self.to_queue,
             "readers": reader_versions(),
             "inputs": [[one.shown, one.size, one.changed] for one in self.inputs],
         }
 
 
-def journalled(run: Run, classifier: Classifier, reader: DocumentReader, output: Path, kind: str, *, restart: bool) -> Progress:
-    """Score into the spool and make the output of it. Raises RunError, OSError."""
+def journalled(
+    run: Run,
+    classifier: Classifier,
+    reader: DocumentReader,
+    output: Path,
+    kind: str,
+    *,
+    restart: bool,
+    keeping: Keeping | None = None,
+) -> Progress:
+    """Score into the spool and make the output of it. Raises RunError, DatabaseError, OSError."""
     journal = Journal(output)
     if STANDARD_INPUT in (one.shown for one in run.inputs):
         restart = not journal.was_complete()  # read to its end, it only has to be written
@@ -66,7 +79,7 @@ def journalled(run: Run, classifier: Classifier, reader: DocumentReader, output:
             print(f"tagger score: goes on after {journal.progress.passages} passages", file=sys.stderr)
         saved = time.monotonic()
         with rate_shown("scoring", "passages") as show, _stoppable() as stopping:
-            for progress, lines in _scored(run, classifier, reader, journal.progress, show, spooled=True):
+            for progress, lines in _scored(run, classifier, reader, journal.progress, show, keeping, spooled=True):
                 journal.write(lines)
                 if progress.complete or stopping.is_set() or time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     journal.checkpoint(progress)
@@ -85,13 +98,13 @@ def journalled(run: Run, classifier: Classifier, reader: DocumentReader, output:
     return progress
 
 
-def streamed(run: Run, classifier: Classifier, reader: DocumentReader, output: str) -> Progress:
-    """Score into standard output, a pipe or a device, which is written to as it is and never replaced."""
+def streamed(run: Run, classifier: Classifier, reader: DocumentReader, output: str, keeping: Keeping | None = None) -> Progress:
+    """Score into standard output, a pipe or a device, which is written to as it is and never replaced. Raises DatabaseError."""
     last = Progress()
     if sys.stderr.isatty():
         print("tagger score: this output cannot go on after a stop; name a file with -o for that", file=sys.stderr)
     with _sink(output) as out, rate_shown("scoring", "passages") as show:
-        for progress, lines in _scored(run, classifier, reader, last, show, spooled=False):
+        for progress, lines in _scored(run, classifier, reader, last, show, keeping, spooled=False):
             out.write(lines)
             last = progress
         out.flush()
@@ -109,7 +122,14 @@ def _sink(output: str) -> Iterator[BinaryIO]:
 
 
 def _scored(
-    run: Run, classifier: Classifier, reader: DocumentReader, progress: Progress, show: Shown, *, spooled: bool
+    run: Run,
+    classifier: Classifier,
+    reader: DocumentReader,
+    progress: Progress,
+    show: Shown,
+    keeping: Keeping | None,
+    *,
+    spooled: bool,
 ) -> Iterator[tuple[Progress, bytes]]:
     """How far the run is, and the lines that belong to it, chunk by chunk; at last a piece that is complete.
 
@@ -124,6 +144,8 @@ def _scored(
     items = items_of(run.inputs, reader, run.reading, (progress.document, progress.index))
     model = classifier.manifest.name
     for chunk in scored(classifier, items, run.options):
+        if keeping:
+            keeping.take(chunk)  # before the rows count: a run that is killed between the two keeps them again
         rows = [row_of(item, result, model, run.wanted) for item, result in chunk]
         last = chunk[-1][0]
         failed = sum("error" in row for row in rows)

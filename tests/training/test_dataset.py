@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from labels.corpus import Corpus
 from training.base_model import BaseModel
-from training.dataset import build_dataset, dataset_sha256, encode_dataset, positives
+from training.dataset import corpus_dataset, dataset_sha256, encode_dataset, positives
 from training.folds import document_folds, random_folds
 from training.package import encoder_of
 from training.recipe import Recipe
@@ -11,7 +11,7 @@ from training.recipe import Recipe
 
 def test_rows_are_what_the_model_reads(full_corpus: Corpus) -> None:
     """One row a gold passage, in order, text and context cleaned, a target a tag."""
-    dataset = build_dataset(full_corpus)
+    dataset = corpus_dataset(full_corpus)
     assert [row.passage for row in full_corpus.gold] == list(dataset["passage"])
     assert positives(dataset, full_corpus.codebook.names) == {
         "passages": 584,
@@ -28,7 +28,7 @@ def test_a_tag_that_was_not_judged_is_no_negative(full_corpus: Corpus) -> None:
     """Null becomes NaN and is left out of the counts."""
     first = full_corpus.gold[0]
     unjudged = replace(first, tags=first.tags | {"advocacy_call": None})
-    dataset = build_dataset(replace(full_corpus, gold=[unjudged]))
+    dataset = corpus_dataset(replace(full_corpus, gold=[unjudged]))
     assert math.isnan(dataset[0]["targets"][0])
     assert positives(dataset, full_corpus.codebook.names)["advocacy_call"] == 0
 
@@ -37,7 +37,7 @@ def test_the_hash_moves_with_text_context_and_target(full_corpus: Corpus) -> Non
     """What a fit reads is what is hashed."""
     rows = full_corpus.gold[:50]
     hashes = {
-        dataset_sha256(build_dataset(replace(full_corpus, gold=changed)))
+        dataset_sha256(corpus_dataset(replace(full_corpus, gold=changed)))
         for changed in (
             rows,
             [replace(rows[0], text="other"), *rows[1:]],
@@ -51,7 +51,7 @@ def test_the_hash_moves_with_text_context_and_target(full_corpus: Corpus) -> Non
 
 def test_examples_are_encoded_with_and_without_context(full_corpus: Corpus, tiny_base: BaseModel, tiny_recipe: Recipe) -> None:
     """No seed passage is cut, and only those with a lead-in differ between both readings."""
-    examples = encode_dataset(build_dataset(full_corpus), encoder_of(tiny_recipe, tiny_base))
+    examples = encode_dataset(corpus_dataset(full_corpus), encoder_of(tiny_recipe, tiny_base))
     assert not any(example.with_context.truncated for example in examples)
     longer = [len(example.with_context.ids) > len(example.without_context.ids) for example in examples]
     assert [bool(row.context) for row in full_corpus.gold] == longer

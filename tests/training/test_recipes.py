@@ -14,14 +14,14 @@ from serving.bundle import read_bundle
 from training import package as package_module
 from training import screen as screen_module
 from training.base_model import BaseModel
-from training.dataset import build_dataset, encode_dataset, softened
+from training.dataset import corpus_dataset, encode_dataset, softened
 from training.fit import fit
 from training.package import encoder_of, fit_key, fitted_bundle
 from training.recipe import ACCURATE, FAST, PROFILES, Recipe
 
 
 def _weights(recipe: Recipe, base: BaseModel, corpus: Corpus) -> np.ndarray:
-    examples = encode_dataset(build_dataset(corpus), encoder_of(recipe, base))
+    examples = encode_dataset(corpus_dataset(corpus), encoder_of(recipe, base))
     found: np.ndarray = fit(recipe, base, examples[::2]).head.weight.detach().numpy()
     return found
 
@@ -49,7 +49,7 @@ def test_each_field_shapes_the_weights(
 def test_fewer_layers_are_written_as_fewer(state: Path, tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus) -> None:
     """The bundle's config.json tells how many layers are left."""
     bundle = fitted_bundle(
-        state / "fits", replace(tiny_recipe, layers=1), tiny_base, build_dataset(tiny_corpus), tiny_corpus.codebook, None
+        state / "fits", replace(tiny_recipe, layers=1), tiny_base, corpus_dataset(tiny_corpus), tiny_corpus.codebook, None
     )
     assert json.loads((bundle / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"] == 1
 
@@ -58,7 +58,7 @@ def test_targets_move_towards_the_teacher(tiny_recipe: Recipe, tiny_base: BaseMo
     """By the weight, passage by passage; a tag that was not judged stays so."""
     first = tiny_corpus.gold[0]
     gold = [replace(first, tags=first.tags | {"advocacy_call": None}), *tiny_corpus.gold[1:3]]
-    examples = encode_dataset(build_dataset(replace(tiny_corpus, gold=gold)), encoder_of(tiny_recipe, tiny_base))
+    examples = encode_dataset(corpus_dataset(replace(tiny_corpus, gold=gold)), encoder_of(tiny_recipe, tiny_base))
     scores = np.full((3, 4), 0.8)
     soft = softened(examples, scores, 0.5)
     assert np.isnan(soft[0].targets[0])
@@ -73,7 +73,7 @@ def test_a_student_learns_from_a_teacher_of_the_same_side(
     teacher = replace(tiny_recipe, profile="teacher", epochs=1)
     monkeypatch.setattr(package_module, "TEACHER", teacher)
     monkeypatch.setattr(package_module, "find_base_model", lambda name, cache: tiny_base)
-    dataset = build_dataset(tiny_corpus)
+    dataset = corpus_dataset(tiny_corpus)
     student = replace(tiny_recipe, teacher_weight=0.7)
     bundle = fitted_bundle(state / "fits", student, tiny_base, dataset, tiny_corpus.codebook, "000")
     (taught,) = (state / "fits" / fit_key(teacher, tiny_base, dataset)).iterdir()

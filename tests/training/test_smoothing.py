@@ -9,7 +9,7 @@ import torch
 from labels.corpus import Corpus
 from serving.encoding import Encoded
 from training.base_model import BaseModel
-from training.dataset import build_dataset, encode_dataset
+from training.dataset import corpus_dataset, encode_dataset
 from training.network import Tagger, prepared
 from training.package import encoder_of
 from training.recipe import Recipe
@@ -37,7 +37,7 @@ def test_scores_stay_and_outliers_shrink(tiny_corpus: Corpus, tiny_base: BaseMod
     layer = _first_layer(model)
     with torch.no_grad():
         layer.attention.output.LayerNorm.weight[3] = 100.0
-    examples = encode_dataset(build_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))
+    examples = encode_dataset(corpus_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))
     passages = [example.with_context for example in examples[:12]]
     smoothed = copy.deepcopy(model)
     smooth(smoothed, passages, alpha=0.75)

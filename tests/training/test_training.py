@@ -27,7 +27,7 @@ from training import evaluate as evaluate_module
 from training import export as export_module
 from training import train as train_module
 from training.base_model import BaseModel, find_base_model
-from training.dataset import AUTHORED, build_dataset, encode_dataset
+from training.dataset import AUTHORED, corpus_dataset, encode_dataset
 from training.decisions import neutral
 from training.evaluate import evaluate, write_evaluation
 from training.export import ParityError
@@ -42,7 +42,7 @@ from training.standing import evaluation_key, standing_of
 
 def make(state: Path, corpus: Corpus, recipe: Recipe, base: BaseModel, *, fresh: bool = False) -> Path:
     """A bundle of the corpus."""
-    return fitted_bundle(state / "fits", recipe, base, build_dataset(corpus), corpus.codebook, None, fresh=fresh)
+    return fitted_bundle(state / "fits", recipe, base, corpus_dataset(corpus), corpus.codebook, None, fresh=fresh)
 
 
 def test_the_same_inputs_give_the_same_bundle(
@@ -60,7 +60,7 @@ def test_the_same_inputs_give_the_same_bundle(
 
 def test_the_key_of_a_fit_moves_with_recipe_and_data(tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel) -> None:
     """A cached fit is never taken for another one."""
-    dataset = build_dataset(tiny_corpus)
+    dataset = corpus_dataset(tiny_corpus)
     keys = {
         fit_key(tiny_recipe, tiny_base, dataset),
         fit_key(replace(tiny_recipe, epochs=3), tiny_base, dataset),
@@ -82,7 +82,7 @@ def test_a_damaged_cached_fit_is_made_again(
 
 def test_training_learns(tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel) -> None:
     """After fitting, passages that carry a common tag score higher than the others."""
-    examples = encode_dataset(build_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))
+    examples = encode_dataset(corpus_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))
     model = fit(replace(tiny_recipe, epochs=8), tiny_base, examples)
     scores, targets = [], []
     with torch.inference_mode():
@@ -159,7 +159,7 @@ def test_an_evaluation_of_another_configuration_does_not_count(
     tmp_path: Path, tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel
 ) -> None:
     """Decisions are taken over only when the hashes match."""
-    dataset = build_dataset(tiny_corpus)
+    dataset = corpus_dataset(tiny_corpus)
     assert standing_of(tiny_recipe, tiny_base, dataset, tmp_path) is None
     key = evaluation_key(tiny_recipe, tiny_base, dataset)
     final = {"temperature": 1.0, "offsets": [0.0] * 4, "thresholds": [0.3] * 4, "review": [[0.2, 0.4]] * 4}
@@ -298,7 +298,7 @@ def test_an_interruption_that_a_library_swallowed_still_counts(
 
 def test_no_authored_passage_is_ever_graded(tiny_corpus: Corpus, tiny_authored: list[AuthoredPassage]) -> None:
     """No fold holds one out, and those that mimic a document are not on its training side."""
-    dataset = build_dataset(tiny_corpus, tiny_authored)
+    dataset = corpus_dataset(tiny_corpus, tiny_authored)
     documents, mimics = list(dataset["document"]), list(dataset["mimics"])
     assert any(mimics)
     folds = document_folds(documents, mimics)

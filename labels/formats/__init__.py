@@ -1,0 +1,1 @@
+"""Labels into and out of the files of other tools, a module a format."""

@@ -1,0 +1,194 @@
+"""`tagger labels promote`: labels of the store, reviewed, into the base in git, as a diff that can be read.
+
+tagger labels promote --reviewer maria --document report-2024           what all annotators agree on
+tagger labels promote --reviewer maria --disputes decide.jsonl          writes what they differ on, to be decided
+tagger labels promote --reviewer maria --decisions decide.jsonl         the same file, with `tags` and `reason` filled in
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import labels
+from labels.annotations import text_sha256
+from labels.codebook import Codebook, load_codebook
+from labels.database import DatabaseError, open_database
+from labels.problems import Problem
+from labels.reviewed import FOLDER, ReviewedRow, read_reviewed, write_reviewed
+from labels.store import Label, LabelStore
+from labels.votes import VotedPassage, voted
+from serving.settings import load_settings
+from serving.whole import whole
+
+_INTO = Path(labels.__file__).parent / "annotations" / FOLDER
+
+
+class PromotionError(Exception):
+    """Raised when nothing can be written; the message says why, a line a problem."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decision:
+    tags: Mapping[str, bool | None]
+    reason: str
+
+
+def main(arguments: list[str]) -> int:
+    """Promote labels; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        engine = open_database(load_settings().model_copy(update={"state": options.state}).database_url)
+        try:
+            _promote(options, LabelStore(engine, load_codebook()))
+        finally:
+            engine.dispose()
+    except (DatabaseError, PromotionError) as error:
+        print(f"tagger labels promote: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"tagger labels promote: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _promote(options: argparse.Namespace, store: LabelStore) -> None:
+    rows = store.current()
+    chosen = [row for row in rows if not options.document or row.document in options.document]
+    if unknown := set(options.document) - {row.document for row in rows}:
+        message = f"the store holds no labels of {', '.join(sorted(unknown))}"
+        raise PromotionError(message)
+    passages = voted(chosen, store.codebook.names)
+    decisions = _read_decisions(options.decisions, store.codebook) if options.decisions else {}
+    if strangers := set(decisions) - {(one.document, one.passage) for one in passages}:
+        message = "\n".join(
+            f"{options.decisions}: the store holds no passage {key[:16]} of {name}" for name, key in sorted(strangers)
+        )
+        raise PromotionError(message)
+    reviewed = [row for one in passages if (row := _reviewed(one, chosen, decisions, options.reviewer, store.codebook))]
+    disputed = [one for one in passages if not one.agreed and (one.document, one.passage) not in decisions]
+    if options.disputes:
+        _write_disputes(options.disputes, disputed, chosen)
+    counts = _write(options.into, reviewed, store.codebook, dry=options.dry_run)
+    counts["disputed, left out"] = len(disputed)
+    print(", ".join(f"{count} {what}" for what, count in counts.items()))
+    for one in disputed:
+        print(f"disputed: {one.document}: {one.text[:100]!r}", file=sys.stderr)
+
+
+def _reviewed(
+    one: VotedPassage, rows: Sequence[Label], decisions: Mapping[tuple[str, str], _Decision], reviewer: str, codebook: Codebook
+) -> ReviewedRow | None:
+    """The row to write; None for a passage whose annotators differ and that nobody has decided."""
+    decided = decisions.get((one.document, one.passage))
+    if not one.agreed and decided is None:
+        return None
+    votes = [row.tags for row in rows if (row.document, row.passage) == (one.document, one.passage)]
+    tags = {name: decided.tags.get(name, one.tags[name]) if decided else one.tags[name] for name in codebook.names}
+    return ReviewedRow(
+        document=one.document,
+        text=one.text,
+        context=one.context,
+        text_sha256=text_sha256(one.text),
+        tags=tags,
+        annotators=sorted(one.annotators),
+        disputed=[name for name in codebook.names if {True, False} <= {tags[name] for tags in votes}],
+        reviewer=reviewer,
+        reason=decided.reason if decided else "",
+        codebook=codebook.version,
+        created=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _write(folder: Path, rows: Iterable[ReviewedRow], codebook: Codebook, *, dry: bool) -> Counter[str]:
+    """Put rows among those that the folder holds, which they replace; how many are new, changed and as before."""
+    held, problems = read_reviewed(folder, codebook)
+    if problems:
+        raise PromotionError("\n".join(map(str, problems)))
+    before = {(row.document, row.passage): row for row in held}
+    after = dict(before)
+    counts: Counter[str] = Counter({"new": 0, "changed": 0, "as before": 0})
+    for row in rows:
+        key = (row.document, row.passage)
+        earlier = before.get(key)
+        if earlier and replace(row, created=earlier.created, reviewer=earlier.reviewer) == earlier:
+            counts["as before"] += 1
+            continue
+        counts["changed" if earlier else "new"] += 1
+        after[key] = row
+    if not dry and (counts["new"] or counts["changed"]):
+        touched = {name for (name, key), row in after.items() if before.get((name, key)) is not row}
+        for path in write_reviewed(folder, (row for row in after.values() if row.document in touched)):
+            print(f"wrote {path}", file=sys.stderr)
+    return counts
+
+
+def _write_disputes(path: Path, disputed: Iterable[VotedPassage], rows: Sequence[Label]) -> None:
+    with whole(path) as part, part.open("w", encoding="utf-8") as file:
+        for one in disputed:
+            votes = {row.annotator: row.tags for row in rows if (row.document, row.passage) == (one.document, one.passage)}
+            line: dict[str, Any] = {"document": one.document, "passage": one.passage, "context": one.context, "text": one.text}
+            file.write(json.dumps({**line, "votes": votes, "tags": one.tags, "reason": ""}, ensure_ascii=False) + "\n")
+
+
+def _read_decisions(path: Path, codebook: Codebook) -> dict[tuple[str, str], _Decision]:
+    found: dict[tuple[str, str], _Decision] = {}
+    problems: list[Problem] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        wrong = list(_wrong(line, codebook))
+        problems += [Problem(file=str(path), line=number, field=field, message=message) for field, message in wrong]
+        if not wrong:
+            row = json.loads(line)
+            found[row["document"], row["passage"]] = _Decision(tags=row["tags"], reason=row["reason"])
+    if problems:
+        raise PromotionError("\n".join(map(str, problems)))
+    return found
+
+
+def _wrong(line: str, codebook: Codebook) -> Iterator[tuple[str, str]]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        yield "", f"not JSON: {error}"
+        return
+    if not isinstance(row, dict):
+        yield "", "a row is a JSON object"
+        return
+    for name in ("document", "passage", "reason"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            yield name, f"{row.get(name)!r} is no text" + ("; say why it was decided so" if name == "reason" else "")
+    yield from _wrong_tags(row.get("tags"), codebook)
+
+
+def _wrong_tags(tags: Any, codebook: Codebook) -> Iterator[tuple[str, str]]:
+    if not isinstance(tags, dict) or not set(tags) <= set(codebook.names):
+        yield "tags", f"{tags!r} is no object of the tags {', '.join(codebook.names)}"
+        return
+    for name in codebook.names:
+        if not isinstance(tags.get(name), bool):
+            yield "tags", f"{name}: {tags.get(name)!r} is not true or false: decide it"
+    for tag in codebook.tags:
+        for implied in tag.implies:
+            if tags.get(tag.name) and not tags.get(implied):
+                yield "tags", f"{tag.name} holds, so {implied} must hold too"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tagger labels promote", description="Reviewed labels of the store into the base in git."
+    )
+    parser.add_argument("--reviewer", required=True, help="who stands behind it")
+    parser.add_argument("--document", action="append", default=[], help="only this one; may be repeated")
+    parser.add_argument("--disputes", type=Path, help="write what annotators differ on here, to be decided")
+    parser.add_argument("--decisions", type=Path, help="such a file, decided: `tags` and `reason` of each row")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would change")
+    parser.add_argument("--into", type=Path, default=_INTO, help="folder (default: labels/annotations/reviewed)")
+    parser.add_argument("--state", type=Path, default=load_settings().state, help="state folder (default: %(default)s)")
+    return parser

@@ -1,0 +1,214 @@
+"""`POST /v1/labels` and `/v1/jobs` over HTTP; and that a killed server loses no label that it had acknowledged."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from labels.codebook import load_codebook
+from labels.database import open_database
+from labels.jobs import DONE, Jobs
+from labels.store import LabelStore
+from serving.app import create_app
+from serving.keys import create_key
+from serving.settings import Settings
+
+CALL = {"document": "report-1", "text": "We urge you to act.", "tags": {"advocacy_call": True}, "annotator": "maria"}
+
+
+def test_labels_are_added_and_counted(client: TestClient, service_settings: Settings) -> None:
+    """The answer says what became of each; the store holds them; metrics count them."""
+    first = client.post("/v1/labels", json={"labels": [{**CALL, "key": "k1"}, {**CALL, "annotator": "li"}]})
+    assert first.status_code == 200
+    assert [one["status"] for one in first.json()["results"]] == ["added", "added"]
+    assert first.json()["codebook"] == "1.1"
+    again = client.post("/v1/labels", json={"labels": [{**CALL, "key": "k1"}, {**CALL, "tags": {"advocacy_call": False}}]})
+    assert [one["status"] for one in again.json()["results"]] == ["repeated", "changed"]
+    engine = open_database(service_settings.database_url)
+    rows = LabelStore(engine, load_codebook()).current()
+    engine.dispose()
+    assert {(row.annotator, row.tags["advocacy_call"]) for row in rows} == {("maria", False), ("li", True)}
+    assert 'tagger_labels_total{status="added"} 2.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("label", "pointer", "detail"),
+    [
+        ({**CALL, "tags": {"advocacy": True}}, "/labels/1/tags", "unknown tag 'advocacy'"),
+        ({**CALL, "tags": {"advocacy_call": "yes"}}, "/labels/1/tags/advocacy_call", "valid boolean"),
+        ({**CALL, "document": ""}, "/labels/1/document", "is empty"),
+        ({**CALL, "text": "\ud800"}, "/labels/1/text", "surrogate"),
+        ({**CALL, "stars": 5}, "/labels/1/stars", "not permitted"),
+        ({key: value for key, value in CALL.items() if key != "document"}, "/labels/1/document", "required"),
+    ],
+)
+def test_what_is_wrong_is_pointed_at_and_nothing_is_added(
+    client: TestClient, service_settings: Settings, label: dict[str, Any], pointer: str, detail: str
+) -> None:
+    """422 with the place and the reason; the good label beside it is not added."""
+    import json
+
+    body = json.dumps({"labels": [CALL, label]})
+    answer = client.post("/v1/labels", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert detail in answer.json()["errors"][0]["detail"]
+    engine = open_database(service_settings.database_url)
+    assert LabelStore(engine, load_codebook()).count() == 0
+    engine.dispose()
+
+
+def test_a_key_that_stands_for_something_else_is_a_conflict(client: TestClient) -> None:
+    """409, which names the key."""
+    client.post("/v1/labels", json={"labels": [{**CALL, "key": "k1"}]})
+    answer = client.post("/v1/labels", json={"labels": [{**CALL, "key": "k1", "annotator": "li"}]})
+    assert answer.status_code == 409
+    assert "'k1' was used for another label already" in answer.json()["detail"]
+
+
+def test_more_labels_than_allowed_and_none_are_refused(client: TestClient) -> None:
+    """1,000 a request at most, one at least."""
+    assert client.post("/v1/labels", json={"labels": [CALL] * 1001}).status_code == 422
+    assert client.post("/v1/labels", json={"labels": []}).status_code == 422
+    assert client.post("/v1/labels", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
+    assert client.post("/v1/labels", content=b"x", headers={"Content-Type": "text/csv"}).status_code == 415
+
+
+def test_each_route_asks_for_its_scope(service_settings: Settings) -> None:
+    """`label` adds labels and neither tags nor asks for jobs; `admin` does all."""
+    key = create_key(service_settings.keys_file, "annotator", ["label"])
+    admin = create_key(service_settings.keys_file, "owner", ["admin"])
+    with TestClient(create_app(service_settings)) as client:
+
+        def statuses(headers: dict[str, str]) -> list[int]:
+            answers = (
+                client.post("/v1/labels", json={"labels": [CALL]}, headers=headers),
+                client.post("/v1/tag", json={"text": "x"}, headers=headers),
+                client.get("/v1/jobs", headers=headers),
+            )
+            return [answer.status_code for answer in answers]
+
+        assert statuses({}) == [401, 401, 401]
+        assert statuses({"Authorization": f"Bearer {key}"}) == [200, 403, 403]
+        assert statuses({"Authorization": f"Bearer {admin}"}) == [200, 200, 200]
+
+
+def test_a_database_that_is_away_is_a_503_and_tagging_goes_on(
+    service_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told in the answer, without the passage in the log; tags need no database."""
+    settings = service_settings.model_copy(update={"database": "sqlite:////proc/no/such/folder/tagger.db"})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        answer = client.post("/v1/labels", json={"labels": [CALL]})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "2"
+        assert client.get("/v1/jobs").status_code == 503
+        assert client.post("/v1/tag", json={"text": "We urge you."}).status_code == 200
+    assert str(CALL["text"]) not in caplog.text
+
+
+def test_a_job_can_be_asked_for_and_watched(client: TestClient, service_settings: Settings) -> None:
+    """The server writes it down; its steps and log are there while a worker is at it, its result afterwards."""
+    asked = client.post("/v1/jobs", json={"profile": "quick"})
+    assert asked.status_code == 202
+    number = asked.json()["id"]
+    assert client.post("/v1/jobs", json={"profile": "quick"}).json()["id"] == number
+    engine = open_database(service_settings.database_url)
+    jobs = Jobs(engine)
+    taken = jobs.take("w1")
+    assert taken is not None
+    jobs.tell(taken, "half of it")
+    jobs.beat(taken, "half of it")
+    running = client.get(f"/v1/jobs/{number}").json()
+    assert (running["state"], running["step"], [line["line"] for line in running["log"]]) == (
+        "running",
+        "half of it",
+        ["half of it"],
+    )
+    assert client.get(f"/v1/jobs/{number}?after={running['log'][0]['id']}").json()["log"] == []
+    jobs.end(taken, DONE, {"promoted": False})
+    engine.dispose()
+    assert client.get("/v1/jobs").json()["jobs"][0]["result"] == {"promoted": False}
+    assert client.get("/v1/jobs/99").status_code == 404
+    assert client.get("/v1/jobs/x").status_code == 422
+    assert client.post("/v1/jobs", json={"profile": "huge"}).status_code == 422
+
+
+@contextmanager
+def serving(bundle: Path, state: Path, url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A real server in a process of its own that answers."""
+    environment = {**os.environ, "TAGGER_STATE": str(state), "TAGGER_DATABASE": url}
+    command = [sys.executable, "-m", "serving.cli", "serve", "--bundle", str(bundle), "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200:
+                    break
+            except httpx.HTTPError:
+                assert process.poll() is None
+                assert time.monotonic() < until
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_server_loses_no_acknowledged_label(  # noqa: C901 - clients and killer are one story
+    quick_bundle: Path, tmp_path: Path, database_url: str
+) -> None:
+    """Ten clients add labels while the server is killed (-9) twice; each label that was acknowledged is there, once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    acknowledged: set[str] = set()
+    stopped = threading.Event()
+
+    def add(client: int) -> None:
+        for number in range(40):
+            key = f"{client}-{number}"
+            label = {**CALL, "key": key, "annotator": f"a{client}", "text": f"We urge you to act on point {number}."}
+            while not stopped.is_set():
+                try:
+                    answer = httpx.post(f"http://127.0.0.1:{port}/v1/labels", json={"labels": [label]}, timeout=20)
+                except httpx.HTTPError:
+                    time.sleep(0.05)
+                    continue
+                assert answer.status_code == 200, answer.text
+                acknowledged.add(key)
+                break
+
+    clients = [threading.Thread(target=add, args=(number,)) for number in range(10)]
+    for kills in range(3):
+        with serving(quick_bundle, tmp_path, database_url, port) as process:
+            if kills == 0:
+                for client in clients:
+                    client.start()
+            if kills < 2:
+                before = len(acknowledged)
+                while len(acknowledged) < before + 60:
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            else:
+                for client in clients:
+                    client.join(60)
+                stopped.set()
+    engine = open_database(database_url)
+    keys = [row.key for row in LabelStore(engine, load_codebook()).rows()]
+    engine.dispose()
+    assert len(acknowledged) == 400
+    assert sorted(keys) == sorted(acknowledged)

@@ -1,0 +1,72 @@
+"""Do added labels contradict everything that was learned so far? Then a person should look before they train a model.
+
+A label owner who inverts a tag, or imports a file whose columns have moved, gives labels that the champion contradicts worse
+than chance; honest labels of a new kind of document it merely misses.
+"""
+
+import math
+from collections import defaultdict
+
+from labels.near_copies import near_copies
+from serving.classifier import Classifier
+from serving.results import Options, PassageIn
+from training.snapshot import Snapshot
+
+MIN_JUDGED = 10
+"""Passages of a document that a tag was judged in before its labels are doubted."""
+MIN_AGREEMENT = -0.1
+"""Cohen's kappa of labels and champion under which a tag's labels of a document are doubted; 0 is chance."""
+MOST_TIED = 0.1
+"""Share of the passages added whose votes may be tied."""
+
+
+def problems_of(snapshot: Snapshot) -> list[str]:
+    """What makes labels unfit to train on: a tag without positives or without negatives."""
+    found: list[str] = []
+    for name in snapshot.names:
+        judged = [tags[name] for tags in [*snapshot.taught, *(row.tags for row in snapshot.added)] if tags[name] is not None]
+        if all(judged) or not any(judged):
+            found.append(f"{name}: {sum(map(bool, judged))} of {len(judged)} judged passages carry it, so it cannot be learned")
+    return found
+
+
+def doubts_of(champion: Classifier, snapshot: Snapshot) -> list[str]:
+    """What a person should look at: added labels that contradict the champion, or the reviewed labels of near copies."""
+    found: list[str] = []
+    if len(snapshot.ties) > MOST_TIED * max(1, len(snapshot.added)) and len(snapshot.ties) > MIN_JUDGED:
+        found.append(f"the votes on {len(snapshot.ties)} passages are tied")
+    results = champion.score(
+        [PassageIn(text=row.text, context=row.context) for row in snapshot.added], Options(long="truncate")
+    )
+    pairs: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
+    for row, result in zip(snapshot.added, results, strict=True):
+        for name in snapshot.names:
+            if (holds := row.tags[name]) is not None and not result.error:
+                pairs[row.document, name].append((holds, name in result.tags))
+    for (document, name), some in pairs.items():
+        agreement = _kappa(some)
+        if len(some) >= MIN_JUDGED and agreement < MIN_AGREEMENT:
+            found.append(
+                f"{name} in {document}: {len(some)} labels contradict the champion worse than chance (kappa {agreement:.2f})"
+            )
+    copies = near_copies([row.text for row in snapshot.added], [row.text for row in snapshot.reviewed])
+    for name in snapshot.names:
+        looked = [
+            (snapshot.added[at].tags[name], snapshot.reviewed[other].tags[name])
+            for at, others in copies.items()
+            for other in others
+        ]
+        both = [(one, other) for one, other in looked if one is not None and other is not None]
+        against = sum(one != other for one, other in both)
+        if len(both) >= MIN_JUDGED and against > len(both) / 2:
+            found.append(f"{name}: {against} of {len(both)} added labels contradict the reviewed labels of near copies")
+    return found
+
+
+def _kappa(pairs: list[tuple[bool, bool]]) -> float:
+    """Cohen's kappa; 0 when both say one and the same of all, which says nothing."""
+    total = len(pairs)
+    agreed = sum(one == other for one, other in pairs) / total
+    first, second = sum(one for one, _ in pairs) / total, sum(other for _, other in pairs) / total
+    chance = first * second + (1 - first) * (1 - second)
+    return 0.0 if math.isclose(chance, 1.0) else (agreed - chance) / (1 - chance)

@@ -1,0 +1,191 @@
+"""From labels added to a better model that serves, or to the reasons why not.
+
+snapshot -> training -> export -> evaluation -> gates -> registered as challenger -> promoted, or kept for a person. Every fit
+is cached by its hash, so a run that was killed goes on where it was; the champion serves all the while.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from labels.authored import AuthoredPassage
+from labels.corpus import Corpus
+from labels.near_copies import near_copies
+from labels.store import LabelStore
+from serving.bundle import read_bundle
+from serving.registry import Registry, RegistryError
+from serving.whole import whole
+from training.assessment import assess, decide_out_of_document
+from training.base_model import BaseModel, find_base_model
+from training.behaviour import load_cases
+from training.comparison import write_comparison
+from training.decisions import fit_decisions
+from training.evaluate import out_of_fold_logits
+from training.gates import Gate
+from training.judging import Contest, Judged, champion_record, judge
+from training.locking import exclusive
+from training.package import Standing, fit_key, fitted_bundle, with_standing
+from training.recipe import Recipe
+from training.records import Record, passage_name, record_file, write_record
+from training.snapshot import Snapshot, snapshot_sha256, take, write_snapshot
+
+Tell = Callable[[str], None]
+WHO = "tagger retrain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """What a run came to; kept by the hash of what it read, so that the same question is not answered twice."""
+
+    fingerprint: str
+    challenger: str
+    champion: str | None
+    """The one that it was compared with."""
+    promoted: bool
+    why: str
+    gates: list[Gate]
+    macro_f1: float
+    report: str
+    """The page that shows both side by side: a path within the state folder."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Where a run finds what it reads and puts what it makes."""
+
+    state: Path
+    registry: Registry
+    store: LabelStore
+    corpus: Corpus
+    authored: Sequence[AuthoredPassage]
+
+
+def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = False) -> Retrained:
+    """Train a challenger on the labels of now and decide about it; the outcome of an earlier run on the very same, if any.
+
+    `tell` is told what is being done, and may raise to stop. Raises BaseModelError, ParityError, NoSpaceError, BundleError,
+    OSError.
+    """
+    started = time.monotonic()
+    state, registry = place.state, place.registry
+    with exclusive(state):
+        snapshot = _snapshot(place, recipe, tell)
+        base = find_base_model(recipe.base_model, state / "encoders")
+        champion = registry.bundle()
+        fingerprint = _fingerprint(snapshot, recipe, base, champion)
+        kept = state / "retrains" / f"{fingerprint}.json"
+        if kept.exists() and not again:
+            tell(f"this very run was made before: {kept.name}")
+            return _read(kept)
+        write_snapshot(state / "snapshots", snapshot)
+        bundle, record, macro_f1 = _train(place, snapshot, recipe, base, tell)
+        contest = Contest(
+            challenger=bundle,
+            champion=registry.models / champion if champion else None,
+            record=record,
+            champion_record=champion_record(state, registry.models / champion if champion else None),
+            snapshot=snapshot,
+            provisional=recipe.frozen,
+        )
+        tell("asking both models")
+        judged = judge(contest)
+    for gate in judged.gates:
+        tell(f"gate {gate.name}: {gate.verdict}: {gate.said}")
+    report = Path("reports") / f"{bundle.name}-{fingerprint[:8]}.html"
+    write_comparison(state / report, contest, judged)
+    promoted, why = _decide(registry, contest, judged, str(report))
+    tell(f"{bundle.name} {'serves' if promoted else 'waits'}: {why}; {state / report}")
+    outcome = Retrained(
+        fingerprint=fingerprint,
+        challenger=bundle.name,
+        champion=champion,
+        promoted=promoted,
+        why=why,
+        gates=judged.gates,
+        macro_f1=macro_f1,
+        report=str(report),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with whole(kept) as part:
+        part.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+    return outcome
+
+
+def _snapshot(place: Deployment, recipe: Recipe, tell: Tell) -> Snapshot:
+    """The labels of now, without passages that nearly copy a behavioural case: these would teach the test."""
+    # As `tagger train --quick`: embedding the authored passages would take more than its seconds.
+    taken = take(place.corpus, [] if recipe.frozen else place.authored, place.store.current())
+    cases = [text for case in load_cases() for text in (case.text, case.changed) if text]
+    copies = near_copies([row.text for row in taken.added], cases)
+    snapshot = replace(taken, added=[row for at, row in enumerate(taken.added) if at not in copies])
+    tell(f"{len(snapshot.reviewed)} reviewed passages, {len(snapshot.added)} added, {len(snapshot.authored)} authored")
+    for one in snapshot.ties:
+        tell(f"left out, the votes are tied: {one}")
+    for at in copies:
+        tell(f"left out, nearly a behavioural case: {taken.added[at].document}: {taken.added[at].text[:80]!r}")
+    return snapshot
+
+
+def _train(place: Deployment, snapshot: Snapshot, recipe: Recipe, base: BaseModel, tell: Tell) -> tuple[Path, Record, float]:
+    """The bundle, with the decisions and figures of its evaluation; the record of that; and macro-F1."""
+    state, corpus = place.state, place.corpus
+    dataset, folds = snapshot.dataset(), snapshot.folds()
+    started = time.monotonic()
+    tell(f"training {recipe.profile} on all {len(dataset)} passages")
+    trained = fitted_bundle(state / "fits", recipe, base, dataset, corpus.codebook, None)
+    tell(f"trained and exported in {time.monotonic() - started:.0f} s")
+    logits = np.full((len(snapshot.reviewed), len(snapshot.names)), np.nan)
+    for number, fold in enumerate(folds, start=1):
+        tell(f"evaluating without {fold.name} ({number} of {len(folds)})")
+        found = out_of_fold_logits(corpus, dataset, [fold], recipe, base, state)
+        logits[fold.held_out] = found[fold.held_out]
+    gold, groups = snapshot.gold(), snapshot.groups()
+    assessed = decide_out_of_document(logits, gold, groups)
+    metrics = assess([logits], gold, groups, snapshot.names)
+    bundle = with_standing(trained, state / "models", Standing(decisions=fit_decisions(logits, gold), metrics=metrics))
+    record = Record(
+        passages=[passage_name(row) for row in snapshot.reviewed],
+        documents=[row.document for row in snapshot.reviewed],
+        groups=groups,
+        gold=gold,
+        scores=assessed.scores,
+        tagged=assessed.tagged,
+    )
+    write_record(record_file(state, read_bundle(bundle)), record)
+    return bundle, record, float(metrics["macro_f1"])
+
+
+def _decide(registry: Registry, contest: Contest, judged: Judged, report: str) -> tuple[bool, str]:
+    """Register the challenger, and promote it when every gate passed and the champion is still the one it was compared with."""
+    name = contest.challenger.name
+    told = {"gates": [asdict(gate) for gate in judged.gates], "page": report}
+    if contest.champion and contest.champion.name == name:
+        return False, "it is the champion already"
+    registry.challenge(name, who=WHO, why=judged.why(), report=told)
+    if not judged.passed:
+        return False, judged.why()
+    try:
+        registry.promote(
+            name, who=WHO, why=judged.why(), report=told, expected=contest.champion.name if contest.champion else None
+        )
+    except RegistryError as error:
+        return False, f"every gate passed, but {error}"
+    return True, judged.why()
+
+
+def _fingerprint(snapshot: Snapshot, recipe: Recipe, base: BaseModel, champion: str | None) -> str:
+    """Hash of data, code, configuration, base model, and of what the challenger is compared with."""
+    parts: Sequence[str] = (snapshot_sha256(snapshot), fit_key(recipe, base, snapshot.dataset()), str(champion))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> Retrained:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return Retrained(**{**data, "gates": [Gate(**gate) for gate in data["gates"]]})
