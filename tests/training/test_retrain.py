@@ -140,7 +140,9 @@ def test_a_worker_asks_for_itself_and_goes_on_after_being_killed(tmp_path: Path,
     fits = {path: path.stat().st_mtime for path in tmp_path.glob("fits/*/quick-*/manifest.json")}
     assert len(fits) >= 2
     [job] = jobs.newest()
-    assert (job.state, job.who, job.step) == ("running", "tagger worker", "evaluating without 001 (2 of 5)")
+    assert (job.state, job.who) == ("running", "tagger worker")
+    assert job.step is not None
+    assert job.step.startswith("evaluating without")
     with engine.begin() as connection:  # a minute later
         connection.execute(tables.jobs.update().values(heartbeat=time.time() - 100))
     assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
