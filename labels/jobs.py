@@ -121,8 +121,8 @@ class Jobs:
             return bool(connection.execute(mine.values(**values)).rowcount)
 
     def last(self, kind: str) -> Job | None:
-        """The newest job of a kind that is done."""
-        chosen = select(func.max(jobs.c.id)).where(jobs.c.kind == kind, jobs.c.state == DONE)
+        """The newest job of a kind that has ended, well or not."""
+        chosen = select(func.max(jobs.c.id)).where(jobs.c.kind == kind, jobs.c.state.in_((DONE, FAILED)))
         with self._engine.connect() as connection:
             number = connection.execute(chosen).scalar()
             return _job(connection, number) if number else None

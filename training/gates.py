@@ -89,15 +89,20 @@ def changed_labels(challenger: Record, champion: Record | None, taught: Floats, 
         )
     mine, theirs = pair
     learned = taught[challenger.rows(mine.passages)]
+    gone = sorted(set(champion.passages) - set(mine.passages)) if champion else []
+    dropped = _only(champion, gone) if champion else theirs
     found: dict[str, float] = {}
-    for document in dict.fromkeys(mine.documents):
-        rows = np.array([one == document for one in mine.documents])
+    for document in dict.fromkeys([*theirs.documents, *dropped.documents]):
+        rows = np.array([one == document for one in theirs.documents], dtype=bool)
+        lost = np.array([one == document for one in dropped.documents], dtype=bool)
         for tag, name in enumerate(names):
             before = theirs.gold[rows, tag]
             judged = ~np.isnan(before)
-            # A label that is not taught any more (a tie) is no longer what was reviewed either.
+            # A label that is not taught any more (a tie) is no longer what was reviewed either; nor is one that is gone.
             other = (mine.gold[rows, tag] != before) | (learned[rows, tag] != before)
-            share = float((other & judged).sum() / judged.sum()) if judged.any() else 0.0
+            missing = int((~np.isnan(dropped.gold[lost, tag])).sum())
+            total = int(judged.sum()) + missing
+            share = (int((other & judged).sum()) + missing) / total if total else 0.0
             if share > MOST_CHANGED:
                 found[f"{document} {name}"] = share
     said = ", ".join(f"{place} {share:.0%}" for place, share in found.items()) or "nowhere"

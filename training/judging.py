@@ -97,14 +97,15 @@ def judge(contest: Contest) -> Judged:
     )
 
 
-def champion_record(state: Path, champion: Path | None) -> Record | None:
-    """What is known of the champion's out-of-document scores."""
+def champion_record(state: Path, champion: Path | None, names: Sequence[str]) -> Record | None:
+    """What is known of the champion's out-of-document scores; None also when it knows other tags than these."""
     if champion is None:
         return None
     try:
-        return read_record(record_file(state, read_bundle(champion)))
+        manifest = read_bundle(champion)
     except BundleError:
         return None
+    return read_record(record_file(state, manifest)) if manifest.tags == list(names) else None
 
 
 def _loaded(bundle: Path) -> Classifier | None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from labels.authored import AuthoredPassage
 from labels.corpus import Corpus
 from labels.near_copies import near_copies
 from labels.store import LabelStore
-from serving.bundle import read_bundle
+from serving.bundle import BundleError, read_bundle
 from serving.registry import Registry, RegistryError
 from serving.whole import whole
 from training.assessment import assess, decide_out_of_document
 from training.base_model import BaseModel, find_base_model
-from training.behaviour import load_cases
+from training.behaviour import CASES, load_cases
 from training.comparison import write_comparison
 from training.decisions import fit_decisions
 from training.evaluate import out_of_fold_logits
@@ -77,8 +78,9 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
     with exclusive(state):
         snapshot = _snapshot(place, recipe, tell)
         base = find_base_model(recipe.base_model, state / "encoders")
-        champion = registry.bundle()
-        fingerprint = _fingerprint(snapshot, recipe, base, champion)
+        serves = registry.bundle()
+        champion = registry.models / serves if serves else None
+        fingerprint = _fingerprint(snapshot, recipe, base, champion, state)
         kept = state / "retrains" / f"{fingerprint}.json"
         if kept.exists() and not again:
             tell(f"this very run was made before: {kept.name}")
@@ -87,9 +89,9 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         bundle, record, macro_f1 = _train(place, snapshot, recipe, base, tell)
         contest = Contest(
             challenger=bundle,
-            champion=registry.models / champion if champion else None,
+            champion=champion,
             record=record,
-            champion_record=champion_record(state, registry.models / champion if champion else None),
+            champion_record=champion_record(state, champion, snapshot.names),
             snapshot=snapshot,
             provisional=recipe.frozen,
         )
@@ -104,7 +106,7 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
     outcome = Retrained(
         fingerprint=fingerprint,
         challenger=bundle.name,
-        champion=champion,
+        champion=serves,
         promoted=promoted,
         why=why,
         gates=judged.gates,
@@ -167,7 +169,7 @@ def _decide(registry: Registry, contest: Contest, judged: Judged, report: str) -
     name = contest.challenger.name
     told = {"gates": [asdict(gate) for gate in judged.gates], "page": report}
     if contest.champion and contest.champion.name == name:
-        return False, "it is the champion already"
+        return True, "it is the champion already"
     registry.challenge(name, who=WHO, why=judged.why(), report=told)
     if not judged.passed:
         return False, judged.why()
@@ -180,10 +182,16 @@ def _decide(registry: Registry, contest: Contest, judged: Judged, report: str) -
     return True, judged.why()
 
 
-def _fingerprint(snapshot: Snapshot, recipe: Recipe, base: BaseModel, champion: str | None) -> str:
-    """Hash of data, code, configuration, base model, and of what the challenger is compared with."""
-    parts: Sequence[str] = (snapshot_sha256(snapshot), fit_key(recipe, base, snapshot.dataset()), str(champion))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+def _fingerprint(snapshot: Snapshot, recipe: Recipe, base: BaseModel, champion: Path | None, state: Path) -> str:
+    """Hash of data, code, configuration, base model, and of what the challenger is compared with and asked."""
+    digest = hashlib.sha256(f"{snapshot_sha256(snapshot)} {fit_key(recipe, base, snapshot.dataset())}".encode())
+    for path in [*sorted(Path(__file__).parent.glob("*.py")), CASES]:
+        digest.update(path.read_bytes())
+    if champion:
+        digest.update(champion.name.encode())
+        with suppress(OSError, BundleError):
+            digest.update(record_file(state, read_bundle(champion)).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _read(path: Path) -> Retrained:

@@ -120,9 +120,9 @@ class Worker:
             try:
                 found = self._retrain(job, tell)
             except _EXPECTED as error:
-                return self._failed(job, str(error))
+                return self._failed(job, str(error), newest)
             except OSError as error:
-                return self._failed(job, f"{error.filename or self.state}: {error.strerror}")
+                return self._failed(job, f"{error.filename or self.state}: {error.strerror}", newest)
             except LostJobError as error:
                 print(error, file=sys.stderr)
                 return None
@@ -130,7 +130,7 @@ class Worker:
                 self.jobs.end(job, QUEUED, None)
                 raise
             except Exception:
-                self._failed(job, traceback.format_exc())
+                self._failed(job, traceback.format_exc(), newest)
                 raise
         result = {**asdict(found), "labels": newest}
         self.jobs.end(job, DONE, result)
@@ -149,9 +149,9 @@ class Worker:
         )
         return retrain(place, recipe, tell, again=bool(job.asked.get("again")))
 
-    def _failed(self, job: Job, why: str) -> Mapping[str, Any]:
+    def _failed(self, job: Job, why: str, newest: int) -> Mapping[str, Any]:
         print(f"tagger: job {job.id} failed: {why}", file=sys.stderr)
-        result = {"error": why}
+        result = {"error": why, "labels": newest}  # the same labels make no further job by themselves
         self.jobs.tell(job, f"failed: {why}")
         self.jobs.end(job, FAILED, result)
         return result

@@ -193,3 +193,23 @@ def test_a_server_starts_with_the_previous_bundle_when_the_champion_is_broken(
     with running(settings) as address:
         assert version(address) == one
     registry.close()
+
+
+def test_servers_that_share_a_database_end_on_the_same_version(
+    tmp_path: Path, database_url: str, quick_bundle: Path, running: "Running"
+) -> None:
+    """Two of them, on SQLite and on PostgreSQL: both follow each change, the way back too."""
+    shared = Settings(
+        state=tmp_path, database=database_url, threads=1, swap_seconds=0.1, hang_seconds=60, drain_seconds=0, lone_threads=1
+    )
+    names = variants(quick_bundle, shared.models, 2)
+    registry = Registry.open(shared)
+    registry.promote(names[0], why="first")
+    with running(shared) as one, running(shared) as other:
+        registry.promote(names[1], why="second")
+        for address in (one, other):
+            assert wait_for(address, names[1]) < 2.0
+        registry.rollback(why="back")
+        for address in (one, other):
+            assert wait_for(address, names[0]) < 2.0
+    registry.close()

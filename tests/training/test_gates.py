@@ -94,6 +94,21 @@ def test_changed_labels_need_a_person() -> None:
     assert gates.changed_labels(champion, champion, tied, NAMES).figures == {"a two": 0.1}
 
 
+def test_labels_that_are_gone_have_changed() -> None:
+    """Six of a document's hundred passages are no longer reviewed."""
+    champion = record()
+    kept = [row for row in range(ROWS) if row >= 6]
+    fewer = Record(
+        passages=[champion.passages[row] for row in kept],
+        documents=[champion.documents[row] for row in kept],
+        groups=[champion.groups[row] for row in kept],
+        gold=champion.gold[kept],
+        scores=champion.scores[kept],
+        tagged=champion.tagged[kept],
+    )
+    assert gates.changed_labels(fewer, champion, fewer.gold, NAMES).figures == {"a one": 0.06, "a two": 0.06}
+
+
 def test_one_tag_that_is_surely_worse_fails_though_the_rest_is_better() -> None:
     """Half of a tag's passages lost."""
     found = gates.guards(record(25, tag=1), record(3), NAMES)
