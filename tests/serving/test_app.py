@@ -264,20 +264,21 @@ def test_marks_without_end_hold_up_nobody(client: TestClient) -> None:
 def test_openapi_describes_every_answer(client: TestClient) -> None:
     """Bodies, answers and problems are in the document, with examples, and every reference leads somewhere."""
     schema = client.get("/openapi.json").json()
-    posts = {"/v1/tag", "/v1/documents", "/v1/tag/stream"}
-    assert {*posts, "/v1/tags", "/v1/model", "/health/live", "/health/ready", "/metrics"} == set(schema["paths"])
+    posts = {"/v1/tag": "200", "/v1/documents": "200", "/v1/tag/stream": "200", "/v1/labels": "200", "/v1/jobs": "202"}
+    gets = {"/v1/tags", "/v1/model", "/v1/labels/queue", "/v1/jobs", "/v1/jobs/{number}", "/health/live", "/health/ready"}
+    assert {*posts, *gets, "/metrics"} == set(schema["paths"])
     tag = schema["paths"]["/v1/tag"]["post"]
     assert {"200", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503", "504"} == set(tag["responses"])
-    for path in posts:
+    for path, right in posts.items():
         operation = schema["paths"][path]["post"]
         assert operation["requestBody"]["content"]
-        problems = [answer for status, answer in operation["responses"].items() if status != "200"]
+        problems = [answer for status, answer in operation["responses"].items() if status != right]
         assert all(answer["content"][PROBLEM]["example"]["detail"] for answer in problems)
-        answer = operation["responses"]["200"]["content"]
+        answer = operation["responses"][right]["content"]
         assert _shown(schema, answer), path
-    for path in ("/v1/tags", "/v1/model", "/health/live", "/health/ready"):
+    for path in gets:
         assert _shown(schema, schema["paths"][path]["get"]["responses"]["200"]["content"]), path
-    for model in ("TagRequest", "DocumentRequest"):
+    for model in ("TagRequest", "DocumentRequest", "LabelsRequest", "JobRequest"):
         assert schema["components"]["schemas"][model]["examples"]
     names = {part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]}
     assert names <= set(schema["components"]["schemas"])
