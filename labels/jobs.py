@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, select
 
 from labels.database import alone
 from labels.tables import job_lines, jobs
 
 RETRAIN = "retrain"
 KINDS = (RETRAIN,)
+_LOOKED_BACK = 200
 DEAD_SECONDS = 60.0
 """Without a heartbeat for so long a worker is taken to be dead."""
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
@@ -120,12 +121,12 @@ class Jobs:
             mine = jobs.update().where(jobs.c.id == job.id, jobs.c.worker == job.worker, jobs.c.state == RUNNING)
             return bool(connection.execute(mine.values(**values)).rowcount)
 
-    def last(self, kind: str) -> Job | None:
-        """The newest job of a kind that has ended, well or not."""
-        chosen = select(func.max(jobs.c.id)).where(jobs.c.kind == kind, jobs.c.state.in_((DONE, FAILED)))
+    def last(self, kind: str, asked: Mapping[str, Any]) -> Job | None:
+        """The newest job of a kind, asked for with these options among others, that has ended, well or not."""
+        chosen = select(jobs).where(jobs.c.kind == kind, jobs.c.state.in_((DONE, FAILED))).order_by(jobs.c.id.desc())
         with self._engine.connect() as connection:
-            number = connection.execute(chosen).scalar()
-            return _job(connection, number) if number else None
+            rows = connection.execute(chosen.limit(_LOOKED_BACK)).mappings()
+            return next((Job(**row) for row in rows if dict(asked).items() <= row["asked"].items()), None)
 
 
 def _job(connection: Connection, number: int) -> Job:

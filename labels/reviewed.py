@@ -5,6 +5,7 @@ replaces that passage's gold label; any other is a gold passage of a further doc
 """
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -107,7 +108,7 @@ def merged(gold: Sequence[GoldRow], reviewed: Iterable[ReviewedRow], codebook: C
             end=earlier.end if earlier else len(row.text),
             context=row.context,
             text=row.text,
-            tags=_joined(row, earlier, codebook.names),
+            tags=_joined(row, earlier, codebook),
             unsure=row.disputed,
             method="adjudicated" if row.disputed else "agreed" if len(row.annotators) > 1 else "single",
             sources=row.annotators,
@@ -120,14 +121,22 @@ def merged(gold: Sequence[GoldRow], reviewed: Iterable[ReviewedRow], codebook: C
 
 
 def file_name(document: str) -> str:
-    """A document's id as the name of a file: what is no letter, digit, point or hyphen becomes its number."""
-    return "".join(mark if mark.isascii() and (mark.isalnum() or mark in ".-") else f"_{ord(mark):x}" for mark in document)
+    """The name of a document's file: what can be read of its id, and a hash, since that may be of any length and marks."""
+    shown = "".join(mark if mark.isascii() and (mark.isalnum() or mark in ".-") else "_" for mark in document)
+    return f"{shown[:60].strip('.')}-{hashlib.sha256(document.encode('utf-8')).hexdigest()[:12]}"
 
 
-def _joined(row: ReviewedRow, earlier: GoldRow | None, names: Sequence[str]) -> dict[str, bool | None]:
-    """What was reviewed, and of a seed's passage what stood there for the tags that were not judged."""
+def _joined(row: ReviewedRow, earlier: GoldRow | None, codebook: Codebook) -> dict[str, bool | None]:
+    """What was reviewed, and of a seed's passage what stood there for the tags that were not judged.
+
+    A tag that stood there no longer holds where one that it implies was judged not to.
+    """
     before = earlier.tags if earlier else {}
-    return {name: row.tags[name] if row.tags[name] is not None else before.get(name) for name in names}
+    tags = {name: row.tags[name] if row.tags[name] is not None else before.get(name) for name in codebook.names}
+    for tag in codebook.tags:
+        if row.tags[tag.name] is None and any(tags[one] is False for one in tag.implies):
+            tags[tag.name] = False if tags[tag.name] is not None else None
+    return tags
 
 
 def _wrong(data: dict[str, Any], codebook: Codebook) -> Iterator[tuple[str, str]]:

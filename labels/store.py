@@ -119,19 +119,11 @@ class LabelStore:
         """
         if problems := [(at, field, text) for at, one in enumerate(new) for field, text in problems_of(one, self.codebook)]:
             raise LabelsRefusedError(problems)
+        if dry:  # reads only: nobody waits for it
+            with self.engine.connect() as connection:
+                return _Adding(self.codebook, connection, new).planned(None)
         with alone(self.engine) as connection:
-            known = _by_key(connection, [one.key for one in new if one.key])
-            current = {
-                (one.document, one.passage, one.annotator): one
-                for one in _current(connection, documents={one.document for one in new})
-            }
-            reused = [problem for at, one in enumerate(new) if (problem := self._reused(at, one, known))]
-            if reused:
-                raise KeyReusedError(reused)
-            added = [self._add(connection, at, one, known, current) for at, one in enumerate(new)]
-            if dry:
-                connection.rollback()
-        return added
+            return _Adding(self.codebook, connection, new).planned(connection)
 
     def current(self) -> list[Label]:
         """Each annotator's latest row of each passage, in the order in which they were added."""
@@ -153,37 +145,69 @@ class LabelStore:
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).where(labels.c.id > after)).scalar_one())
 
-    def _reused(self, at: int, new: NewLabel, known: Mapping[str, Label]) -> tuple[int, str, str] | None:
+
+class _Adding:
+    """Labels on their way into the store: what each becomes, beside what is there."""
+
+    def __init__(self, codebook: Codebook, connection: Connection, new: Sequence[NewLabel]) -> None:
+        """Read the rows that matter to these labels. Raises KeyReusedError."""
+        self._codebook, self._new = codebook, new
+        self._known = _by_key(connection, [one.key for one in new if one.key])
+        self._current = {
+            (one.document, one.passage, one.annotator): one
+            for one in _current(connection, {(one.document, one.passage) for one in new})
+        }
+        self._after = int(connection.execute(select(func.max(labels.c.id))).scalar() or 0)
+        self._waiting: list[Label] = []
+        if reused := [problem for at, one in enumerate(new) if (problem := self._reused(at, one))]:
+            raise KeyReusedError(reused)
+
+    def planned(self, connection: Connection | None) -> list[Added]:
+        """What becomes of the labels; without a connection nothing is written. Raises KeyReusedError."""
+        added: list[Added] = []
+        for at, one in enumerate(self._new):
+            added.append(self._add(at, one))
+            if connection is not None and len(self._waiting) >= _PIECE:
+                self._write(connection)
+        if connection is not None:
+            self._write(connection)
+        return added
+
+    def _write(self, connection: Connection) -> None:
+        """Ids are given here and not by the database, so that rows can name each other: the writer is alone."""
+        if self._waiting:
+            connection.execute(labels.insert(), [asdict(row) for row in self._waiting])
+            self._waiting = []
+
+    def _reused(self, at: int, new: NewLabel) -> tuple[int, str, str] | None:
         """What is wrong with a key that is known, if it stands for something else."""
-        found = known.get(new.key) if new.key else None
-        field = _difference(_values(new, self.codebook), found) if found else None
+        found = self._known.get(new.key) if new.key else None
+        field = _difference(_values(new, self._codebook, found), found) if found else None
         if found is None or field is None:
             return None
-        return at, "key", f"{new.key!r} was used for another label already: its {field} was {getattr(found, field)!r}"
+        # Whoever knows a key need not know the passage behind it.
+        was = "another one" if field in {"text", "context", "passage"} else repr(getattr(found, field))
+        return at, "key", f"{new.key!r} was used for another label already: its {field} was {was}"
 
-    def _add(
-        self,
-        connection: Connection,
-        at: int,
-        new: NewLabel,
-        known: dict[str, Label],
-        current: dict[tuple[str, str, str], Label],
-    ) -> Added:
-        values = _values(new, self.codebook)
-        if new.key and (found := known.get(new.key)):
-            if problem := self._reused(at, new, known):  # by a label of the same request
+    def _add(self, at: int, new: NewLabel) -> Added:
+        if new.key and (found := self._known.get(new.key)):
+            if problem := self._reused(at, new):  # by a label of the same request
                 raise KeyReusedError([problem])
             return Added(status="repeated", key=found.key, id=found.id)
-        earlier = current.get((new.document, new.passage, new.annotator))
+        values = _values(new, self._codebook)
+        earlier = self._current.get((new.document, new.passage, new.annotator))
         if earlier and not new.key and _difference(values, earlier) is None:
             return Added(status="unchanged", key=earlier.key, id=earlier.id)
-        values |= {
-            "key": new.key or uuid.uuid4().hex,
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "supersedes": earlier.id if earlier else None,
-        }
-        row = Label(id=connection.execute(labels.insert().values(**values).returning(labels.c.id)).scalar_one(), **values)
-        known[row.key] = current[row.document, row.passage, row.annotator] = row
+        self._after += 1
+        row = Label(
+            id=self._after,
+            key=new.key or uuid.uuid4().hex,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            supersedes=earlier.id if earlier else None,
+            **values,
+        )
+        self._waiting.append(row)
+        self._known[row.key] = self._current[row.document, row.passage, row.annotator] = row
         return Added(status="changed" if earlier else "added", key=row.key, id=row.id)
 
 
@@ -225,12 +249,13 @@ def _bad_text(value: str, most: int, *, needed: bool) -> Iterator[str]:
         yield "holds half a character (a lone surrogate)"
 
 
-def _values(new: NewLabel, codebook: Codebook) -> dict[str, Any]:
-    """The columns that say what was judged."""
+def _values(new: NewLabel, codebook: Codebook, known: Label | None = None) -> dict[str, Any]:
+    """The columns that say what was judged; a version that was not named is that of the row `known`, if there is one."""
+    version = known.codebook if known else codebook.version
     values = asdict(new) | {
         "passage": new.passage,
-        "tags": {name: new.tags.get(name) for name in codebook.names},
-        "codebook": new.codebook or codebook.version,
+        "tags": {name: new.tags.get(name) for name in (known.tags if known else codebook.names)},
+        "codebook": new.codebook or version,
     }
     del values["key"]
     return values
@@ -241,14 +266,17 @@ def _difference(values: Mapping[str, Any], row: Label) -> str | None:
     return next((name for name, value in values.items() if name != "source" and getattr(row, name) != value), None)
 
 
-def _current(connection: Connection, documents: Iterable[str] | None = None) -> list[Label]:
+def _current(connection: Connection, passages: Iterable[tuple[str, str]] | None = None) -> list[Label]:
+    """Each annotator's latest row, of all passages or of these (document, passage)."""
     latest = select(func.max(labels.c.id)).group_by(labels.c.document, labels.c.passage, labels.c.annotator)
-    if documents is None:
+    if passages is None:
         return [*_rows(connection.execute(select(labels).where(labels.c.id.in_(latest)).order_by(labels.c.id)).mappings())]
     found: list[Label] = []
-    for names in _pieces(documents):
-        chosen = select(labels).where(labels.c.id.in_(latest.where(labels.c.document.in_(names))))
-        found += _rows(connection.execute(chosen.order_by(labels.c.id)).mappings())
+    wanted = set(passages)
+    for keys in _pieces(key for _, key in wanted):
+        some = latest.where(labels.c.passage.in_(keys))
+        rows = connection.execute(select(labels).where(labels.c.id.in_(some)).order_by(labels.c.id)).mappings()
+        found += (row for row in _rows(rows) if (row.document, row.passage) in wanted)
     return found
 
 

@@ -41,7 +41,7 @@ labels = Table(
     Column("source", String(300), nullable=False),
     Column("at", String(40), nullable=False),
     Column("supersedes", Integer, ForeignKey("labels.id")),
-    Index("labels_of_annotator", "document", "passage", "annotator"),
+    Index("labels_of_annotator", "passage", "document", "annotator"),
 )
 """Append-only: a correction is a new row that names the one which it supersedes."""
 

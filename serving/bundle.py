@@ -106,12 +106,24 @@ def write_bundle(models: Path, source: Path, manifest: Manifest) -> Path:
     (source / MANIFEST).write_bytes(body)
     sync(source / MANIFEST)
     aside = source.with_name(f"{source.name}.old")
+    if target.exists() and _is_whole(target):  # it may be the one that serves: left where it is
+        os.utime(target / MANIFEST)
+        shutil.rmtree(source)
+        return target
     if target.exists():
         os.replace(target, aside)  # noqa: PTH105 - the same content by name; what stands there may be damaged
     os.replace(source, target)  # noqa: PTH105 - the atomic form, named as what it is
     sync(models)
     shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_bundle(folder)
+    except BundleError:
+        return False
+    return True
 
 
 def read_bundle(folder: Path) -> Manifest:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 
 from labels.database import DatabaseError
 from serving.bundle import BundleError, Manifest, read_bundle
@@ -29,6 +30,9 @@ def main(arguments: list[str]) -> int:
             registry.close()
     except (DatabaseError, RegistryError, BundleError) as error:
         print(f"tagger models: {error}", file=sys.stderr)
+        return 1
+    except DBAPIError as error:
+        print(f"tagger models: the database does not answer: {str(error.orig).strip()}", file=sys.stderr)
         return 1
     return 0
 

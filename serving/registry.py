@@ -23,6 +23,7 @@ from serving.settings import Settings
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 _YOUNG_SECONDS = 3600
+_OLD_FITS_SECONDS = 14 * 24 * 3600
 
 
 class RegistryError(Exception):
@@ -142,7 +143,10 @@ class Registry:
         return found
 
     def collect(self, *, keep: int, who: str = "") -> list[str]:
-        """Delete bundles that no alias means, but for the newest `keep` and those made in the last hour; their names."""
+        """Delete bundles that no alias means, but for the newest `keep` and those made in the last hour; their names.
+
+        Cached fits go too when nothing has used them for two weeks.
+        """
         gone: list[str] = []
         who = who or _user()
         young = time.time() - _YOUNG_SECONDS
@@ -155,6 +159,11 @@ class Registry:
                     continue
                 shutil.rmtree(folder)
                 gone.append(folder.name)
+            old = time.time() - _OLD_FITS_SECONDS
+            for fit in (self.models.parent / "fits").glob("*"):  # cached, so only the time to make it again is lost
+                if fit.stat().st_mtime < old:
+                    shutil.rmtree(fit)
+                    gone.append(f"fits/{fit.name}")
             if gone:
                 _note(connection, who, "gc", None, None, f"deleted {', '.join(gone)}", None)
         return gone

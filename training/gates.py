@@ -19,7 +19,9 @@ Verdict = Literal["pass", "fail", "person", "not estimable"]
 MARGIN = 0.04
 """How much lower macro-F1 may be, at the bound."""
 MOST_CHANGED = 0.05
-"""Share of a tag's reviewed labels of a document that may change without a person."""
+"""Share of a tag's reviewed labels of a document, and of those that say yes, that may change without a person."""
+MIN_CHANGED = 2
+"""Of those that say yes so many at least: a single one is always more than 5 % of a rare tag's."""
 MIN_POSITIVES = 10
 """Positives that a tag of a document needs for a guard of its own."""
 MOST_SLOWER = 1.25
@@ -75,7 +77,9 @@ def not_worse(name: str, challenger: Record, champion: Record | None, gold: Lite
     bound = float(np.percentile((one - other).mean(axis=1), 5))
     difference = macro_f1(truth, mine.tagged) - macro_f1(truth, theirs.tagged)
     sure = f"95 % sure to be above {bound:+.3f} (allowed: {-MARGIN})"
-    said = f"macro-F1 differs by {difference:+.3f} on {len(mine.passages)} passages, {sure}"
+    apart = len(challenger.passages) - len(mine.passages)
+    left = f"; {apart} reviewed since and not compared" if apart else ""
+    said = f"macro-F1 differs by {difference:+.3f} on {len(mine.passages)} passages, {sure}{left}"
     figures = {"difference": difference, "bound": bound, "passages": len(mine.passages)}
     return Gate(name=name, verdict="pass" if bound > -MARGIN else "fail", said=said, figures=figures)
 
@@ -102,8 +106,12 @@ def changed_labels(challenger: Record, champion: Record | None, taught: Floats, 
             other = (mine.gold[rows, tag] != before) | (learned[rows, tag] != before)
             missing = int((~np.isnan(dropped.gold[lost, tag])).sum())
             total = int(judged.sum()) + missing
-            share = (int((other & judged).sum()) + missing) / total if total else 0.0
-            if share > MOST_CHANGED:
+            changed = int((other & judged).sum()) + missing
+            share = changed / total if total else 0.0
+            # Of a rare tag all positives may change and be few of all labels.
+            positives = int((before > 0).sum() + np.nansum(dropped.gold[lost, tag]))
+            gone_positive = int((other & (before > 0)).sum() + np.nansum(dropped.gold[lost, tag]))
+            if share > MOST_CHANGED or (gone_positive >= MIN_CHANGED and gone_positive > MOST_CHANGED * positives):
                 found[f"{document} {name}"] = share
     said = ", ".join(f"{place} {share:.0%}" for place, share in found.items()) or "nowhere"
     said = f"more than {MOST_CHANGED:.0%} of a tag's labels changed: {said}"
@@ -137,7 +145,9 @@ def guards(challenger: Record, champion: Record | None, names: Sequence[str]) ->
     looked = len(draws)  # so many looks, so much surer each must be (Bonferroni): else one of ten would fail by chance
     highest = {place: float(np.percentile(found, 100 - 5 / looked)) for place, found in draws.items()}
     worse = {place: value for place, value in highest.items() if value < 0}
-    said = f"{looked} tags and places looked at; surely worse: {', '.join(worse) or 'none'}"
+    rare = [name for name in names if f"{name} in all documents" not in draws]
+    unseen = f"; too rare to look at: {', '.join(rare)}" if rare else ""
+    said = f"{looked} tags and places looked at; surely worse: {', '.join(worse) or 'none'}{unseen}"
     return Gate(name="guards", verdict="fail" if worse else "pass", said=said, figures=worse)
 
 

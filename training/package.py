@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -71,6 +72,7 @@ def fitted_bundle(
     for found in sorted(folder.glob(f"{recipe.profile}-*")):
         try:
             if not fresh and read_bundle(found).held_out == held_out:
+                os.utime(folder)  # not old, see `Registry.collect`
                 return found
         except BundleError:
             shutil.rmtree(found)  # half-written or damaged: make it again
@@ -83,8 +85,11 @@ def fitted_bundle(
         return write_bundle(folder, making, manifest)
 
 
-def with_standing(bundle: Path, models: Path, standing: Standing) -> Path:
-    """A copy of a provisional bundle that carries the decisions and figures of its evaluation."""
+def with_standing(bundle: Path, models: Path, standing: Standing, *, provisional: bool = False) -> Path:
+    """A copy of a provisional bundle that carries the decisions and figures of its evaluation.
+
+    A stopgap stays `provisional` even so.
+    """
     manifest = read_bundle(bundle)
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=MAKING, dir=models) as name:
@@ -96,7 +101,7 @@ def with_standing(bundle: Path, models: Path, standing: Standing) -> Path:
         changed = replace(
             manifest,
             decisions=standing.decisions,
-            provisional=False,
+            provisional=provisional,
             metrics=standing.metrics,
             canaries=[
                 replace(canary, scores=_rounded(calibrated(logits, standing.decisions)))

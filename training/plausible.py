@@ -1,7 +1,8 @@
 """Do added labels contradict everything that was learned so far? Then a person should look before they train a model.
 
-A label owner who inverts a tag, or imports a file whose columns have moved, gives labels that the champion contradicts worse
-than chance; honest labels of a new kind of document it merely misses.
+A label owner who inverts a tag, or imports a file whose columns have moved, gives labels that the champion contradicts more
+often than not, or, where the tag is neither rare nor common, worse than chance; honest labels of a new kind of document it
+merely misses. Looked at document by document, and all added passages together, since many small documents hide as much.
 """
 
 import math
@@ -16,6 +17,9 @@ MIN_JUDGED = 10
 """Passages of a document that a tag was judged in before its labels are doubted."""
 MIN_AGREEMENT = -0.1
 """Cohen's kappa of labels and champion under which a tag's labels of a document are doubted; 0 is chance."""
+MIN_AGREED = 0.5
+"""Share of the labels that the champion agrees with under which they are doubted."""
+TOGETHER = "all documents added"
 MOST_TIED = 0.1
 """Share of the passages added whose votes may be tied."""
 
@@ -42,13 +46,14 @@ def doubts_of(champion: Classifier, snapshot: Snapshot) -> list[str]:
     for row, result in zip(snapshot.added, results, strict=True):
         for name in snapshot.names:
             if (holds := row.tags[name]) is not None and not result.error:
-                pairs[row.document, name].append((holds, name in result.tags))
-    for (document, name), some in pairs.items():
-        agreement = _kappa(some)
-        if len(some) >= MIN_JUDGED and agreement < MIN_AGREEMENT:
-            found.append(
-                f"{name} in {document}: {len(some)} labels contradict the champion worse than chance (kappa {agreement:.2f})"
-            )
+                for place in (row.document, TOGETHER):
+                    pairs[place, name].append((holds, name in result.tags))
+    for (place, name), some in pairs.items():
+        agreed = sum(one == other for one, other in some) / len(some)
+        kappa = _kappa(some)
+        if len(some) >= MIN_JUDGED and (agreed < MIN_AGREED or kappa < MIN_AGREEMENT):
+            said = f"the champion agrees with {agreed:.0%} of {len(some)} labels (kappa {kappa:.2f})"
+            found.append(f"{name} in {place}: {said}")
     copies = near_copies([row.text for row in snapshot.added], [row.text for row in snapshot.reviewed])
     for name in snapshot.names:
         looked = [

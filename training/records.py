@@ -42,8 +42,8 @@ def passage_name(row: GoldRow) -> str:
 
 
 def record_file(state: Path, manifest: Manifest) -> Path:
-    """Where the record of a bundle's configuration stands."""
-    return state / "evaluations" / f"{manifest.dataset_sha256[:16]}-{manifest.recipe_sha256[:12]}.jsonl"
+    """Where the record of a bundle stands, whose name stands for its figures too."""
+    return state / "evaluations" / f"{manifest.name}.jsonl"
 
 
 def write_record(path: Path, record: Record) -> None:

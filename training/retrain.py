@@ -31,12 +31,19 @@ from training.gates import Gate
 from training.judging import Contest, Judged, champion_record, judge
 from training.locking import exclusive
 from training.package import Standing, fit_key, fitted_bundle, with_standing
+from training.plausible import problems_of
 from training.recipe import Recipe
 from training.records import Record, passage_name, record_file, write_record
 from training.snapshot import Snapshot, snapshot_sha256, take, write_snapshot
 
 Tell = Callable[[str], None]
 WHO = "tagger retrain"
+_TOLD = 20
+"""Of what is left out so many are named; their number is told in any case."""
+
+
+class UnfitLabelsError(Exception):
+    """Raised before anything is trained when a tag cannot be learned from the labels; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +77,8 @@ class Deployment:
 def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = False) -> Retrained:
     """Train a challenger on the labels of now and decide about it; the outcome of an earlier run on the very same, if any.
 
-    `tell` is told what is being done, and may raise to stop. Raises BaseModelError, ParityError, NoSpaceError, BundleError,
-    OSError.
+    `tell` is told what is being done, and may raise to stop. Raises UnfitLabelsError, BaseModelError, ParityError,
+    NoSpaceError, BundleError, OSError.
     """
     started = time.monotonic()
     state, registry = place.state, place.registry
@@ -80,18 +87,21 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         base = find_base_model(recipe.base_model, state / "encoders")
         serves = registry.bundle()
         champion = registry.models / serves if serves else None
+        earlier = champion_record(state, champion, snapshot.names)  # before this run writes its own
         fingerprint = _fingerprint(snapshot, recipe, base, champion, state)
         kept = state / "retrains" / f"{fingerprint}.json"
-        if kept.exists() and not again:
+        if not again and (before := _made_before(kept, registry)):
             tell(f"this very run was made before: {kept.name}")
-            return _read(kept)
+            return before
+        if problems := problems_of(snapshot):
+            raise UnfitLabelsError("; ".join(problems))
         write_snapshot(state / "snapshots", snapshot)
         bundle, record, macro_f1 = _train(place, snapshot, recipe, base, tell)
         contest = Contest(
             challenger=bundle,
             champion=champion,
             record=record,
-            champion_record=champion_record(state, champion, snapshot.names),
+            champion_record=earlier,
             snapshot=snapshot,
             provisional=recipe.frozen,
         )
@@ -102,7 +112,6 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
     report = Path("reports") / f"{bundle.name}-{fingerprint[:8]}.html"
     write_comparison(state / report, contest, judged)
     promoted, why = _decide(registry, contest, judged, str(report))
-    tell(f"{bundle.name} {'serves' if promoted else 'waits'}: {why}; {state / report}")
     outcome = Retrained(
         fingerprint=fingerprint,
         challenger=bundle.name,
@@ -114,9 +123,11 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         report=str(report),
         seconds=round(time.monotonic() - started, 1),
     )
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with whole(kept) as part:
-        part.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+    if [gate.name for gate in judged.gates if gate.verdict != "pass"] != ["latency and size"]:  # a busy machine's chance
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with whole(kept) as part:
+            part.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+    tell(f"{bundle.name} {'serves' if promoted else 'waits'}: {why}; {state / report}")
     return outcome
 
 
@@ -128,10 +139,12 @@ def _snapshot(place: Deployment, recipe: Recipe, tell: Tell) -> Snapshot:
     copies = near_copies([row.text for row in taken.added], cases)
     snapshot = replace(taken, added=[row for at, row in enumerate(taken.added) if at not in copies])
     tell(f"{len(snapshot.reviewed)} reviewed passages, {len(snapshot.added)} added, {len(snapshot.authored)} authored")
-    for one in snapshot.ties:
-        tell(f"left out, the votes are tied: {one}")
-    for at in copies:
-        tell(f"left out, nearly a behavioural case: {taken.added[at].document}: {taken.added[at].text[:80]!r}")
+    near = [f"{taken.added[at].document}, passage {at}" for at in copies]
+    for why, some in (("the votes are tied", snapshot.ties), ("not counted", snapshot.left_out), ("nearly a case", near)):
+        for one in some[:_TOLD]:
+            tell(f"left out, {why}: {one}")
+        if len(some) > _TOLD:
+            tell(f"left out, {why}: {len(some) - _TOLD} more")
     return snapshot
 
 
@@ -151,7 +164,8 @@ def _train(place: Deployment, snapshot: Snapshot, recipe: Recipe, base: BaseMode
     gold, groups = snapshot.gold(), snapshot.groups()
     assessed = decide_out_of_document(logits, gold, groups)
     metrics = assess([logits], gold, groups, snapshot.names)
-    bundle = with_standing(trained, state / "models", Standing(decisions=fit_decisions(logits, gold), metrics=metrics))
+    standing = Standing(decisions=fit_decisions(logits, gold), metrics=metrics)
+    bundle = with_standing(trained, state / "models", standing, provisional=recipe.frozen)
     record = Record(
         passages=[passage_name(row) for row in snapshot.reviewed],
         documents=[row.document for row in snapshot.reviewed],
@@ -173,6 +187,8 @@ def _decide(registry: Registry, contest: Contest, judged: Judged, report: str) -
     registry.challenge(name, who=WHO, why=judged.why(), report=told)
     if not judged.passed:
         return False, judged.why()
+    if _rolled_back(registry):
+        return False, "every gate passed, but the champion's last change was a rollback: somebody must promote"
     try:
         registry.promote(
             name, who=WHO, why=judged.why(), report=told, expected=contest.champion.name if contest.champion else None
@@ -182,10 +198,27 @@ def _decide(registry: Registry, contest: Contest, judged: Judged, report: str) -
     return True, judged.why()
 
 
+def _rolled_back(registry: Registry) -> bool:
+    """Whether somebody went back to an earlier champion, and nobody has promoted one since."""
+    changes = [event.action for event in registry.history() if event.action in {"promote", "rollback"}]
+    return bool(changes) and changes[0] == "rollback"
+
+
+def _made_before(kept: Path, registry: Registry) -> Retrained | None:
+    """The outcome of an earlier run, if it still says what is: its challenger there, and serving if it was promoted."""
+    try:
+        found = _read(kept)
+    except OSError:
+        return None
+    is_there = (registry.models / found.challenger).is_dir()
+    return found if is_there and found.promoted == (registry.bundle() == found.challenger) else None
+
+
 def _fingerprint(snapshot: Snapshot, recipe: Recipe, base: BaseModel, champion: Path | None, state: Path) -> str:
     """Hash of data, code, configuration, base model, and of what the challenger is compared with and asked."""
     digest = hashlib.sha256(f"{snapshot_sha256(snapshot)} {fit_key(recipe, base, snapshot.dataset())}".encode())
-    for path in [*sorted(Path(__file__).parent.glob("*.py")), CASES]:
+    root = Path(__file__).parent.parent
+    for path in [*sorted(path for name in ("labels", "serving", "training") for path in (root / name).rglob("*.py")), CASES]:
         digest.update(path.read_bytes())
     if champion:
         digest.update(champion.name.encode())

@@ -8,7 +8,7 @@ labelled since leaves the training side of a fold when it is of the document tha
 import hashlib
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,10 +19,12 @@ from datasets import Dataset
 
 from labels.adjudication import GoldRow
 from labels.authored import AuthoredPassage
+from labels.codebook import Codebook
 from labels.corpus import Corpus
 from labels.near_copies import near_copies
 from labels.store import Label, passage_key
 from labels.votes import VotedPassage, voted
+from serving.model_input import model_input
 from serving.whole import whole
 from training.dataset import AUTHORED, AddedPassage, build_dataset, dataset_sha256
 from training.folds import Fold, document_folds
@@ -46,6 +48,8 @@ class Snapshot:
     authored: list[AuthoredPassage]
     ties: list[str]
     """Passages with the tags on which the votes are tied, for people to read."""
+    left_out: list[str]
+    """Rows of the store that do not vote, and why."""
     codebook: str
     seeds: tuple[str, ...]
     """Ids of the seed documents."""
@@ -88,6 +92,7 @@ class Snapshot:
             "codebook": self.codebook,
             "seeds": list(self.seeds),
             "ties": self.ties,
+            "left_out": self.left_out,
             "reviewed": [asdict(row) for row in self.reviewed],
             "taught": self.taught,
             "added": [asdict(row) for row in self.added],
@@ -118,13 +123,18 @@ class Snapshot:
 
 def take(corpus: Corpus, authored: Sequence[AuthoredPassage], rows: Sequence[Label] = ()) -> Snapshot:
     """Join the reviewed base with the current rows of a label store; `rows` of `LabelStore.current()`."""
-    names = corpus.codebook.names
+    names, version = corpus.codebook.names, corpus.codebook.version
     places = {(row.document, passage_key(row.text, row.context)): at for at, row in enumerate(corpus.gold)}
-    # The base counts as often as it has annotators: one later opinion does not outvote two who agreed.
-    base = {key: [corpus.gold[at].tags] * max(1, len(corpus.gold[at].sources)) for key, at in places.items()}
+    votes_cast, left_out = _cast(corpus, rows, version)
+    given = {(row.document, row.passage, row.annotator) for row in votes_cast}
+    # The base counts as often as it has annotators, but for those who have judged again since.
+    base = {
+        key: [corpus.gold[at].tags] * sum((*key, source) not in given for source in corpus.gold[at].sources)
+        for key, at in places.items()
+    }
     taught: list[dict[str, bool | None]] = [dict(row.tags) for row in corpus.gold]
     added: list[AddedPassage] = []
-    votes = voted(rows, names, base)
+    votes = [_consistent(vote, corpus.codebook) for vote in voted(votes_cast, names, base)]
     for vote in votes:
         at = places.get((vote.document, vote.passage))
         if at is not None:
@@ -138,9 +148,42 @@ def take(corpus: Corpus, authored: Sequence[AuthoredPassage], rows: Sequence[Lab
         added=added,
         authored=list(authored),
         ties=[_told(vote) for vote in votes if vote.ties],
-        codebook=corpus.codebook.version,
+        left_out=left_out,
+        codebook=version,
         seeds=tuple(document.id for document in corpus.documents),
     )
+
+
+def _cast(corpus: Corpus, rows: Sequence[Label], version: str) -> tuple[list[Label], list[str]]:
+    """The rows that vote, one an annotator and passage, and why others do not.
+
+    A row that gives a reviewed passage without its lead-ins or its marks is a row of that passage.
+    """
+    cleaned: dict[tuple[str, str], list[GoldRow]] = defaultdict(list)
+    for gold in corpus.gold:
+        cleaned[gold.document, model_input(gold.text).text].append(gold)
+    votes: dict[tuple[str, str, str], Label] = {}
+    left_out: list[str] = []
+    for row in rows:
+        text = model_input(row.text).text
+        if row.codebook != version or not text:
+            why = f"judged by codebook {row.codebook}" if text else "no text but marks"
+            left_out.append(f"{row.document} {row.passage[:12]}: {why} ({row.annotator})")
+            continue
+        same = cleaned.get((row.document, text), [])
+        exact = [one for one in same if passage_key(one.text, one.context) == row.passage]
+        found = exact or same
+        one = replace(row, passage=passage_key(found[0].text, found[0].context)) if len(found) == 1 else row
+        votes[one.document, one.passage, one.annotator] = one
+    return list(votes.values()), left_out
+
+
+def _consistent(vote: VotedPassage, codebook: Codebook) -> VotedPassage:
+    """The vote without a tag that holds while one that it implies does not: people voted tag by tag."""
+    broken = [tag.name for tag in codebook.tags if vote.tags[tag.name] and not all(vote.tags[one] for one in tag.implies)]
+    if not broken:
+        return vote
+    return replace(vote, tags={**vote.tags, **dict.fromkeys(broken)}, ties=[*vote.ties, *broken])
 
 
 def packed(sizes: Counter[str]) -> dict[str, str]:
@@ -181,4 +224,4 @@ def snapshot_sha256(snapshot: Snapshot) -> str:
 
 
 def _told(vote: VotedPassage) -> str:
-    return f"{vote.document}: {', '.join(vote.ties)}: {vote.text[:80]!r} ({', '.join(vote.annotators)})"
+    return f"{vote.document} {vote.passage[:12]}: {', '.join(vote.ties)} ({', '.join(vote.annotators)})"

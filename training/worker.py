@@ -1,7 +1,7 @@
 """`tagger worker`: does the jobs that are asked for, one at a time, politely; `tagger retrain`: asks for one and does it now.
 
 tagger retrain --profile fast          on the labels of now; prints what it does and why it promotes or not
-tagger retrain --quick                 the quick profile (provisional), in seconds
+tagger retrain --quick                 the quick profile (provisional): a minute, most of it its evaluation
 tagger worker                          waits for jobs that the server or anybody asks for
 tagger worker --every-labels 200       asks for one itself after so many new labels
 tagger worker --every-hours 24         or after so much time, when there are new labels
@@ -16,18 +16,22 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from labels.authored import load_authored
 from labels.codebook import load_codebook
 from labels.corpus import load_corpus
 from labels.database import DatabaseError, open_database
-from labels.jobs import DONE, FAILED, QUEUED, RETRAIN, Job, Jobs
+from labels.jobs import DONE, FAILED, QUEUED, RETRAIN, RUNNING, Job, Jobs
 from labels.problems import CorpusError
 from labels.store import LabelStore
 from serving.bundle import BundleError
@@ -37,11 +41,14 @@ from training.base_model import BaseModelError
 from training.export import ParityError
 from training.locking import NoSpaceError
 from training.recipe import PROFILES, QUICK, SHIPPING
-from training.retrain import Deployment, Retrained, retrain
+from training.retrain import Deployment, Retrained, UnfitLabelsError, retrain
 
+_Found = TypeVar("_Found")
 _BEAT_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
-_EXPECTED = (CorpusError, BaseModelError, ParityError, NoSpaceError, BundleError, DatabaseError)
+_AFTER_FAILURE_SECONDS = 3600.0
+_LONGEST_PAUSE = 60.0
+_EXPECTED = (UnfitLabelsError, CorpusError, BaseModelError, ParityError, NoSpaceError, BundleError, DatabaseError)
 
 
 class LostJobError(Exception):
@@ -54,7 +61,7 @@ def retrain_now(arguments: list[str]) -> int:
     _add_recipe(parser)
     parser.add_argument("--again", action="store_true", help="even if this very run was made before")
     options = parser.parse_args(arguments)
-    _be_polite()
+    _be_polite(options.threads)
     with _deployment(options.state) as worker:
         job = worker.ask(_profile(options), again=options.again, who=_user())
         print(f"job {job.id}", file=sys.stderr)
@@ -75,12 +82,12 @@ def work(arguments: list[str]) -> int:
     parser.add_argument("--every-hours", type=_positive, help="retrain after so many hours, when there are new labels")
     parser.add_argument("--once", action="store_true", help="stop when no job is left")
     options = parser.parse_args(arguments)
-    _be_polite()
+    _be_polite(options.threads)
     with _deployment(options.state) as worker:
         while True:
-            if _due(worker, options):
-                worker.ask(_profile(options), again=False, who="tagger worker")
-            job = worker.jobs.take(worker.name)
+            if _patiently(lambda: _due(worker, options)):
+                _patiently(lambda: worker.ask(_profile(options), again=False, who="tagger worker"))
+            job = _patiently(lambda: worker.jobs.take(worker.name))
             if job:
                 worker.work(job)
             elif options.once:
@@ -110,12 +117,12 @@ class Worker:
 
         def tell(line: str) -> None:
             print(line, file=sys.stderr, flush=True)
-            self.jobs.tell(job, line)
-            if not self.jobs.beat(job, line):
+            _patiently(lambda: self.jobs.tell(job, line))
+            if not _patiently(lambda: self.jobs.beat(job, line)):
                 message = f"job {job.id} was taken over by another worker"
                 raise LostJobError(message)
 
-        newest = self.store.newest()
+        newest = _patiently(self.store.newest)
         with self._beating(job):
             try:
                 found = self._retrain(job, tell)
@@ -129,11 +136,11 @@ class Worker:
             except KeyboardInterrupt:
                 self.jobs.end(job, QUEUED, None)
                 raise
-            except Exception:
-                self._failed(job, traceback.format_exc(), newest)
-                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it fails this job and not the worker
+                traceback.print_exc()
+                return self._failed(job, f"{type(error).__name__}; the log of the worker says more", newest)
         result = {**asdict(found), "labels": newest}
-        self.jobs.end(job, DONE, result)
+        _patiently(lambda: self.jobs.end(job, DONE, result))
         return result
 
     def _retrain(self, job: Job, tell: Any) -> Retrained:
@@ -152,8 +159,8 @@ class Worker:
     def _failed(self, job: Job, why: str, newest: int) -> Mapping[str, Any]:
         print(f"tagger: job {job.id} failed: {why}", file=sys.stderr)
         result = {"error": why, "labels": newest}  # the same labels make no further job by themselves
-        self.jobs.tell(job, f"failed: {why}")
-        self.jobs.end(job, FAILED, result)
+        _patiently(lambda: self.jobs.tell(job, f"failed: {why}"))
+        _patiently(lambda: self.jobs.end(job, FAILED, result))
         return result
 
     @contextmanager
@@ -194,7 +201,12 @@ def _due(worker: Worker, options: argparse.Namespace) -> bool:
     """Whether the time or the labels for another run have come; nothing is due without a new label."""
     if options.every_labels is None and options.every_hours is None:
         return False
-    last = worker.jobs.last(RETRAIN)
+    profile = _profile(options)
+    if any(job.state in {QUEUED, RUNNING} for job in worker.jobs.newest()):
+        return False
+    last = worker.jobs.last(RETRAIN, {"profile": profile})
+    if last and last.state == FAILED:  # not at once: what made it fail may pass
+        return time.time() - (last.heartbeat or 0) > _AFTER_FAILURE_SECONDS
     new = worker.store.count(after=int((last.result or {}).get("labels", 0)) if last else 0)
     if not new:
         return False
@@ -204,8 +216,22 @@ def _due(worker: Worker, options: argparse.Namespace) -> bool:
     return options.every_hours is not None and hours >= options.every_hours
 
 
-def _be_polite() -> None:
+def _patiently(ask: Callable[[], _Found]) -> _Found:
+    """What the database answers, however long it is away: a training run of an hour is worth the wait."""
+    pause = 1.0
+    while True:
+        try:
+            return ask()
+        except (DBAPIError, PoolTimeoutError) as error:
+            print(f"tagger: the database does not answer, again in {pause:.0f} s: {error}", file=sys.stderr, flush=True)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _be_polite(threads: int | None) -> None:
     """Take only what nobody else wants of the processor, so that a server beside it keeps its times."""
+    if threads:
+        torch.set_num_threads(threads)
     os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
         with suppress(PermissionError):
@@ -215,6 +241,7 @@ def _be_polite() -> None:
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=PROFILES, default=SHIPPING.profile, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="the quick profile: only the head, provisional")
+    parser.add_argument("--threads", type=int, choices=range(1, 257), metavar="N", help="at most so many (default: all cores)")
     parser.add_argument("--state", type=Path, default=load_settings().state, help="state folder (default: %(default)s)")
 
 

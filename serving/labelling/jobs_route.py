@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from labels.database import DatabaseError
 from labels.jobs import Job, Jobs
@@ -64,7 +64,7 @@ def job(
 def _asked(service: Service, ask_for: Callable[[Jobs], _Found]) -> _Found:
     try:
         return ask_for(service.jobs)
-    except (DatabaseError, DBAPIError) as error:
+    except (DatabaseError, SQLAlchemyError) as error:
         raise database_away() from error
 
 

@@ -4,13 +4,14 @@ import logging
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from labels.database import DatabaseError
 from labels.store import Added, KeyReusedError, LabelsRefusedError, NewLabel
 from serving.access import needs
 from serving.answers import AddedOut, LabelsAnswer
 from serving.api import LabelsRequest
+from serving.model_input import model_input
 from serving.openapi import body, problems, reference
 from serving.problems import RequestProblem
 from serving.service import Service, service_of
@@ -38,11 +39,17 @@ async def add_labels(request: Request) -> LabelsAnswer:
     if len(wanted.labels) > MOST:
         detail = f"{len(wanted.labels)} labels, at most {MOST} are allowed"
         raise RequestProblem(422, detail, errors=[{"pointer": "/labels", "detail": detail}])
+    if errors := [_empty(at) for at, one in enumerate(wanted.labels) if not model_input(one.text).text]:
+        raise RequestProblem(422, "a text holds nothing once its marks are taken off", errors=errors)
     new = [NewLabel(**{name: getattr(one, name) for name in type(one).model_fields}) for one in wanted.labels]
     codebook, added = await run_in_threadpool(_add, service, new)
     for one in added:
         service.metrics.labels.labels(one.status).inc()
     return LabelsAnswer(codebook=codebook, results=[AddedOut(key=one.key, status=one.status) for one in added])
+
+
+def _empty(at: int) -> dict[str, str]:
+    return {"pointer": f"/labels/{at}/text", "detail": "holds nothing once its marks are taken off"}
 
 
 def _add(service: Service, new: list[NewLabel]) -> tuple[str, list[Added]]:
@@ -52,7 +59,7 @@ def _add(service: Service, new: list[NewLabel]) -> tuple[str, list[Added]]:
     except LabelsRefusedError as error:
         errors = [{"pointer": f"/labels/{index}/{field}", "detail": text} for index, field, text in error.problems[:100]]
         raise RequestProblem(409 if isinstance(error, KeyReusedError) else 422, str(error), errors=errors) from error
-    except (DatabaseError, DBAPIError) as error:
+    except (DatabaseError, SQLAlchemyError) as error:
         log.exception("the labels cannot be kept")
         raise database_away() from error
 

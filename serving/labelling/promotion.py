@@ -8,7 +8,7 @@ tagger labels promote --reviewer maria --decisions decide.jsonl         the same
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from labels.problems import Problem
 from labels.reviewed import FOLDER, ReviewedRow, read_reviewed, write_reviewed
 from labels.store import Label, LabelStore
 from labels.votes import VotedPassage, voted
+from serving.model_input import model_input
 from serving.settings import load_settings
 from serving.whole import whole
 
@@ -58,22 +59,29 @@ def main(arguments: list[str]) -> int:
 
 
 def _promote(options: argparse.Namespace, store: LabelStore) -> None:
-    rows = store.current()
+    rows = [row for row in store.current() if row.codebook == store.codebook.version]
     chosen = [row for row in rows if not options.document or row.document in options.document]
     if unknown := set(options.document) - {row.document for row in rows}:
         message = f"the store holds no labels of {', '.join(sorted(unknown))}"
         raise PromotionError(message)
-    passages = voted(chosen, store.codebook.names)
+    passages = [one for one in voted(chosen, store.codebook.names) if model_input(one.text).text]
+    votes: dict[tuple[str, str], list[Label]] = defaultdict(list)
+    for row in chosen:
+        votes[row.document, row.passage].append(row)
     decisions = _read_decisions(options.decisions, store.codebook) if options.decisions else {}
     if strangers := set(decisions) - {(one.document, one.passage) for one in passages}:
         message = "\n".join(
             f"{options.decisions}: the store holds no passage {key[:16]} of {name}" for name, key in sorted(strangers)
         )
         raise PromotionError(message)
-    reviewed = [row for one in passages if (row := _reviewed(one, chosen, decisions, options.reviewer, store.codebook))]
+    reviewed = [
+        made
+        for one in passages
+        if (made := _reviewed(one, votes[one.document, one.passage], decisions, options.reviewer, store.codebook))
+    ]
     disputed = [one for one in passages if not one.agreed and (one.document, one.passage) not in decisions]
     if options.disputes:
-        _write_disputes(options.disputes, disputed, chosen)
+        _write_disputes(options.disputes, disputed, votes)
     counts = _write(options.into, reviewed, store.codebook, dry=options.dry_run)
     counts["disputed, left out"] = len(disputed)
     print(", ".join(f"{count} {what}" for what, count in counts.items()))
@@ -88,7 +96,6 @@ def _reviewed(
     decided = decisions.get((one.document, one.passage))
     if not one.agreed and decided is None:
         return None
-    votes = [row.tags for row in rows if (row.document, row.passage) == (one.document, one.passage)]
     tags = {name: decided.tags.get(name, one.tags[name]) if decided else one.tags[name] for name in codebook.names}
     return ReviewedRow(
         document=one.document,
@@ -97,7 +104,7 @@ def _reviewed(
         text_sha256=text_sha256(one.text),
         tags=tags,
         annotators=sorted(one.annotators),
-        disputed=[name for name in codebook.names if {True, False} <= {tags[name] for tags in votes}],
+        disputed=[name for name in codebook.names if {True, False} <= {row.tags[name] for row in rows}],
         reviewer=reviewer,
         reason=decided.reason if decided else "",
         codebook=codebook.version,
@@ -128,18 +135,18 @@ def _write(folder: Path, rows: Iterable[ReviewedRow], codebook: Codebook, *, dry
     return counts
 
 
-def _write_disputes(path: Path, disputed: Iterable[VotedPassage], rows: Sequence[Label]) -> None:
+def _write_disputes(path: Path, disputed: Iterable[VotedPassage], votes: Mapping[tuple[str, str], Sequence[Label]]) -> None:
     with whole(path) as part, part.open("w", encoding="utf-8") as file:
         for one in disputed:
-            votes = {row.annotator: row.tags for row in rows if (row.document, row.passage) == (one.document, one.passage)}
+            said = {row.annotator: row.tags for row in votes[one.document, one.passage]}
             line: dict[str, Any] = {"document": one.document, "passage": one.passage, "context": one.context, "text": one.text}
-            file.write(json.dumps({**line, "votes": votes, "tags": one.tags, "reason": ""}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({**line, "votes": said, "tags": one.tags, "reason": ""}, ensure_ascii=False) + "\n")
 
 
 def _read_decisions(path: Path, codebook: Codebook) -> dict[tuple[str, str], _Decision]:
     found: dict[tuple[str, str], _Decision] = {}
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         wrong = list(_wrong(line, codebook))

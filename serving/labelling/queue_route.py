@@ -4,7 +4,7 @@ import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from labels.database import DatabaseError
 from serving.access import needs
@@ -45,7 +45,7 @@ def queue(
     wanted = Wanted(size=size, tag=tag, document=document)
     try:
         found = queue_of_kept(service.store.engine, thresholds_in(service.settings.models, manifest), wanted)
-    except (DatabaseError, OperationalError) as error:
+    except (DatabaseError, SQLAlchemyError) as error:
         log.exception("the database does not answer")
         raise RequestProblem(503, "the database of this server does not answer") from error
     return QueueAnswer.model_validate({"passages": [line_of(one) for one in found.passages], "waiting": found.waiting})

@@ -19,6 +19,7 @@ from labels.formats.rows import FormatError, Reading, Row
 from labels.formats.table import FORMATS, format_of
 from labels.problems import Problem
 from labels.store import Added, Label, LabelsRefusedError, LabelStore, NewLabel, Status, problems_of
+from serving.model_input import model_input
 from serving.settings import load_settings
 from serving.whole import whole
 
@@ -137,6 +138,8 @@ def _take(found: _Read, row: Row, path: Path, codebook: Codebook) -> None:
     problems = list(row.problems)
     if row.label:
         problems += problems_of(row.label, codebook)
+        if row.label.text.strip() and not model_input(row.label.text).text:
+            problems.append(("text", "holds nothing once its marks are taken off"))
         for name in row.label.tags:
             if name not in codebook.names:
                 found.unknown.setdefault(name, []).append(_problem(path, row, "tags", ""))

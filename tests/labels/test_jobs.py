@@ -37,7 +37,7 @@ def test_a_job_runs_from_asked_to_done(engine: Engine) -> None:
     assert [first[2], second[2]] == ["first", "second"]
     assert jobs.lines(asked.id, after=first[0]) == [second]
     assert jobs.end(taken, DONE, {"promoted": True})
-    ended = jobs.last("retrain")
+    ended = jobs.last("retrain", {"profile": "quick"})
     assert ended is not None
     assert (ended.state, ended.result, ended.ended is not None) == (DONE, {"promoted": True}, True)
     assert jobs.take("w1") is None

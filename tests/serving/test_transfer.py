@@ -119,7 +119,7 @@ def test_keys_used_for_other_labels_conflict(store: LabelStore, tmp_path: Path, 
     assert import_labels([file]) == 1
     out, err = capsys.readouterr()
     assert counts(out) == {"new": 1, "changed": 0, "unchanged": 0, "repeated": 1, "conflicting": 2, "skipped": 0}
-    assert f"{file}:2: key: 'k-1' was used for another label already: its text was 'One.'" in err
+    assert f"{file}:2: key: 'k-1' was used for another label already: its text was another one" in err
     assert f"{file}:3: key: 'k-2' was used for another label already: its tags was" in err
     assert store.newest() == 2
 

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("at", sa.String(40), nullable=False),
         sa.Column("supersedes", sa.Integer, sa.ForeignKey("labels.id")),
     )
-    op.create_index("labels_of_annotator", "labels", ["document", "passage", "annotator"])
+    op.create_index("labels_of_annotator", "labels", ["passage", "document", "annotator"])
     op.create_table(
         "jobs",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
