@@ -18,8 +18,8 @@ MIN_JUDGED = 10
 MIN_AGREEMENT = -0.1
 """Cohen's kappa of labels and champion under which a tag's labels of a document are doubted; 0 is chance."""
 MIN_AGREED = 0.5
-"""Share of the labels that the champion agrees with under which they are doubted, unless it does better than chance: one that
-tags too much contradicts honest labels too."""
+"""Share of the labels that the champion agrees with under which they are doubted when they give the tag more often than it does:
+a champion that tags too much contradicts honest labels too."""
 TOGETHER = "all documents added"
 MOST_TIED = 0.1
 """Share of the passages added whose votes may be tied."""
@@ -52,7 +52,8 @@ def doubts_of(champion: Classifier, snapshot: Snapshot) -> list[str]:
     for (place, name), some in pairs.items():
         agreed = sum(one == other for one, other in some) / len(some)
         kappa = _kappa(some)
-        if len(some) >= MIN_JUDGED and ((agreed < MIN_AGREED and kappa <= 0) or kappa < MIN_AGREEMENT):
+        more = sum(one for one, _ in some) > sum(other for _, other in some)
+        if len(some) >= MIN_JUDGED and ((agreed < MIN_AGREED and more) or kappa < MIN_AGREEMENT):
             said = f"the champion agrees with {agreed:.0%} of {len(some)} labels (kappa {kappa:.2f})"
             found.append(f"{name} in {place}: {said}")
     copies = near_copies([row.text for row in snapshot.added], [row.text for row in snapshot.reviewed])
