@@ -18,8 +18,8 @@ MIN_JUDGED = 10
 MIN_AGREEMENT = -0.1
 """Cohen's kappa of labels and champion under which a tag's labels of a document are doubted; 0 is chance."""
 MIN_AGREED = 0.5
-"""Share of the labels that the champion agrees with under which they are doubted when they give the tag more often than it does:
-a champion that tags too much contradicts honest labels too."""
+"""Share of the labels that the champion agrees with under which they are doubted when they give the tag more often than it
+does: a champion that tags too much contradicts honest labels too."""
 TOGETHER = "all documents added"
 MOST_TIED = 0.1
 """Share of the passages added whose votes may be tied."""
