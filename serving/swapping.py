@@ -1,10 +1,12 @@
 """Another champion is served without a restart: noticed, verified, warmed up by its canaries, swapped in between requests."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from serving.classifier import Classifier
@@ -67,3 +69,6 @@ async def _swap(service: Service, folder: Path) -> None:
 def _collect(old: "weakref.ref[Classifier]") -> None:
     if old() is not None:
         gc.collect()
+    # glibc keeps what a model held in the arenas of threads that are gone, and takes new memory for the next one.
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
