@@ -25,7 +25,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -38,9 +37,9 @@ from labels.codebook import load_codebook
 from labels.corpus import Corpus, load_corpus
 from labels.database import open_database
 from labels.store import LabelStore, NewLabel
-from serving.bundle import FILES, read_bundle, write_bundle
 from serving.registry import Registry
 from serving.settings import Settings, load_settings
+from tests.bundles import variants
 from tests.databases import postgresql, postgresql_is_there
 
 _TAG = b'{"passages": [{"text": "We urge the Council to act."}, {"text": "Page 3"}]}'
@@ -65,26 +64,10 @@ def server(state: Path, port: int, database: str = "") -> Iterator[subprocess.Po
         process.wait()
 
 
-def variants(models: Path, number: int) -> list[str]:
-    """Bundles that differ in a threshold."""
-    source = quick_bundle()
-    manifest = read_bundle(source)
-    names: list[str] = []
-    for index in range(number):
-        folder = models / ".making-bench" / "bundle"
-        folder.mkdir(parents=True)
-        for name in FILES:
-            copyfile(source / name, folder / name)
-        thresholds = [round(0.3 + 0.01 * index, 2), *manifest.decisions.thresholds[1:]]
-        changed = replace(manifest, decisions=replace(manifest.decisions, thresholds=thresholds))
-        names.append(write_bundle(models, folder, changed).name)
-    return names
-
-
 async def swaps(state: Path, port: int, count: int) -> dict[str, Any]:
     """`count` swaps while sixteen callers post without a pause."""
     registry = Registry.open(Settings(state=state))
-    names = variants(registry.models, 2)
+    names = variants(quick_bundle(), registry.models, 2)
     registry.promote(names[0], why="first")
     statuses: Counter[int] = Counter()
     served: Counter[str] = Counter()
@@ -130,7 +113,9 @@ async def swaps(state: Path, port: int, count: int) -> dict[str, Any]:
 
 async def labels(state: Path, port: int, database: str, count: int, kills: int) -> dict[str, Any]:
     """`count` labels by twenty clients, each sent until it is acknowledged; the server dies `kills` times meanwhile."""
-    Registry.open(Settings(state=state, database=database)).promote(variants(state / "models", 1)[0], why="first")
+    Registry.open(Settings(state=state, database=database)).promote(
+        variants(quick_bundle(), state / "models", 1)[0], why="first"
+    )
     acknowledged: set[str] = set()
 
     async def add(client: int) -> None:
@@ -178,7 +163,7 @@ async def labels(state: Path, port: int, database: str, count: int, kills: int) 
 
 async def beside(state: Path, port: int, seconds: float) -> dict[str, Any]:
     """Times of a lone passage, one caller, alone and beside `tagger retrain`, in turns."""
-    Registry.open(Settings(state=state)).promote(variants(state / "models", 1)[0], why="first")
+    Registry.open(Settings(state=state)).promote(variants(quick_bundle(), state / "models", 1)[0], why="first")
     (state / "encoders").symlink_to((load_settings().state / "encoders").resolve())
     texts = [passage.text for passage in seed_passages()]
     times: dict[str, list[float]] = {"alone": [], "beside": []}

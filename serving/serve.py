@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from serving.app import create_app
+from serving.arguments import positive
 from serving.bundle import BundleError
 from serving.keys import KeysError, read_keys
 from serving.logs import LOG_CONFIG
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--port", type=int, default=8000, help="port to bind (default: %(default)s)")
     parser.add_argument(
-        "--replicas", type=_positive, default=1, help="processes that share the port; each loads the bundle (default: 1)"
+        "--replicas", type=positive, default=1, help="processes that share the port; each loads the bundle (default: 1)"
     )
     parser.add_argument(
         "--bundle", type=Path, default=settings.bundle, help="folder of a bundle (default: the champion, and each new one)"
@@ -79,14 +80,6 @@ def main(arguments: list[str]) -> int:
     del classifier  # one that is swapped out must not live on here
     uvicorn.Server(uvicorn.Config(app, **config)).run(sockets=[listener])
     return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        message = f"{text!r} is no number from 1"
-        raise argparse.ArgumentTypeError(message)
-    return number
 
 
 class _PortError(Exception):

@@ -52,11 +52,12 @@ class Database:
         self._url = url
         self._lock = Lock()
         self._engine: Engine | None = None
+        self._codebook = load_codebook()
 
     @property
     def store(self) -> LabelStore:
         """The labels added. Raises DatabaseError."""
-        return LabelStore(self._open(), load_codebook())
+        return LabelStore(self._open(), self._codebook)
 
     @property
     def jobs(self) -> Jobs:

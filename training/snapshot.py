@@ -207,15 +207,6 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     return path
 
 
-def read_reviewed_labels(folder: Path, dataset: str) -> dict[str, Any] | None:
-    """The kept snapshot of a dataset's hash, as `Snapshot.document` made it; None when it was not kept."""
-    try:
-        found: dict[str, Any] = json.loads((folder / f"{dataset[:16]}.json").read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return found
-
-
 def snapshot_sha256(snapshot: Snapshot) -> str:
     """Hash of all that a run reads of the labels, gold included."""
     return hashlib.sha256(

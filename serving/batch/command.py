@@ -16,6 +16,7 @@ from typing import get_args
 
 from labels.database import DatabaseError, open_database
 from labels.seen import count_waiting
+from serving.arguments import positive, share
 from serving.batch.inputs import STANDARD_INPUT, TABLES, InputsError, list_inputs, standard_input_kind
 from serving.batch.items import Reading
 from serving.batch.journal import Journal, Progress, RunError
@@ -186,14 +187,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, help="folder of the bundle (default: the champion)")
     parser.add_argument("--profile", help="the newest bundle of this profile (accurate, fast)")
-    parser.add_argument("--threads", type=_positive, help="scoring threads (default: one a core)")
+    parser.add_argument("--threads", type=positive, help="scoring threads (default: one a core)")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra `ray`)")
     parser.add_argument("--ray-address", help="of a running cluster (default: one on this machine for the run)")
     parser.add_argument("--long", choices=get_args(LongPolicy), default="split", help="passages too long for the model")
     rows = parser.add_argument_group("rows")
     rows.add_argument("--threshold", action="append", default=[], metavar="TAG:VALUE", help="in place of the model's")
     rows.add_argument("--tag", action="append", default=[], help="only passages that carry this tag; may be repeated")
-    rows.add_argument("--min-score", type=_share, default=0.0, help="only passages with a score of at least this")
+    rows.add_argument("--min-score", type=share, default=0.0, help="only passages with a score of at least this")
     rows.add_argument("--no-text", action="store_true", help="leave the passages' text and context out")
     rows.add_argument("--keep-text", type=Path, metavar="FOLDER", help="keep the text of each document, which offsets count in")
     rows.add_argument(
@@ -211,22 +212,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--restart", action="store_true", help="begin anew in place of going on with a stopped run")
     run.add_argument("--json", action="store_true", help="print a summary as JSON at the end")
     return parser
-
-
-def _share(value: str) -> float:
-    number = float(value)
-    if not 0 <= number <= 1:
-        message = f"{value} is not from 0 to 1"
-        raise argparse.ArgumentTypeError(message)
-    return number
-
-
-def _positive(value: str) -> int:
-    number = int(value) if value.isdecimal() else 0
-    if number < 1:
-        message = f"{value!r} is no number from 1"
-        raise argparse.ArgumentTypeError(message)
-    return number
 
 
 def _name(value: str) -> str:

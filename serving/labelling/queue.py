@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from labels.database import DatabaseError, open_database
 from labels.seen import forget
+from serving.arguments import positive, share
 from serving.batch.scores import ScoresError
 from serving.bundle import BundleError, Manifest, read_bundle
 from serving.labelling.candidates import Queue, QueueError, Wanted, queue_of_files, queue_of_kept, thresholds_in
@@ -112,28 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tagger labels queue", description="What to label next.")
     parser.add_argument("files", nargs="*", type=Path, help="outputs of `tagger score` (default: the passages it kept)")
     parser.add_argument("-o", "--output", type=Path, help="a file of JSON lines (default: standard output)")
-    parser.add_argument("--size", type=_positive, default=50, help="passages at most (default: %(default)s)")
+    parser.add_argument("--size", type=positive, default=50, help="passages at most (default: %(default)s)")
     parser.add_argument("--tag", help="by this tag alone (default: by the one that is nearest to its threshold)")
     parser.add_argument("--document", help="of this document alone")
     parser.add_argument(
-        "--share", type=_share, default=SHARE, help="that one document may fill while others have any (default: %(default)s)"
+        "--share", type=share, default=SHARE, help="that one document may fill while others have any (default: %(default)s)"
     )
     parser.add_argument("--bundle", type=Path, help="judges passages of bundles that are not here (default: the champion)")
     parser.add_argument("--forget", action="store_true", help="delete all passages that batch scoring kept")
     return parser
-
-
-def _positive(value: str) -> int:
-    number = int(value) if value.isdecimal() else 0
-    if number < 1:
-        message = f"{value!r} is no number from 1"
-        raise argparse.ArgumentTypeError(message)
-    return number
-
-
-def _share(value: str) -> float:
-    number = float(value)
-    if not 0 <= number <= 1:
-        message = f"{value} is not from 0 to 1"
-        raise argparse.ArgumentTypeError(message)
-    return number

@@ -3,33 +3,17 @@
 import os
 import threading
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from shutil import copyfile
 
 import pytest
 
 from labels.database import DatabaseError, open_database
-from serving.bundle import FILES, BundleError, Manifest, read_bundle, write_bundle
+from serving.bundle import BundleError, Manifest
 from serving.models import main
 from serving.registry import Registry, RegistryError, champion_path, of_profile
 from serving.settings import Settings
-
-
-def variants(source: Path, models: Path, number: int) -> list[str]:
-    """Bundles that differ in a threshold, whole and with right canaries."""
-    manifest = read_bundle(source)
-    names = []
-    for index in range(number):
-        folder = models / ".making" / "bundle"
-        folder.mkdir(parents=True)
-        for name in FILES:
-            copyfile(source / name, folder / name)
-        thresholds = [round(0.3 + 0.01 * index, 2), *manifest.decisions.thresholds[1:]]
-        decisions = replace(manifest.decisions, thresholds=thresholds)
-        names.append(write_bundle(models, folder, replace(manifest, decisions=decisions)).name)
-    return names
+from tests.bundles import variants
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from serving.registry import Registry
 from serving.service import load_bundle
 from serving.settings import Settings
-from tests.serving.test_registry import variants
+from tests.bundles import variants
 
 if TYPE_CHECKING:
     from tests.conftest import Running
