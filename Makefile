@@ -6,7 +6,7 @@ PORT ?= 8000
 PROFILE ?=
 QUICK ?=
 
-.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server bench-batch bench-extraction bench-retraining bench-labelling endurance clean
+.PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server bench-batch bench-extraction bench-retraining bench-planted bench-labelling endurance clean
 
 run:
 	@$(PYTHON) training/environment.py .venv train,documents
@@ -15,7 +15,7 @@ run:
 
 test:
 	@$(PYTHON) training/environment.py .venv-dev dev
-	@$(PYTHON) training/environment.py .venv-light test
+	@$(PYTHON) training/environment.py .venv-light test,postgres
 	@./.ci/check .venv-dev .venv-light
 
 train evaluate:
@@ -31,9 +31,17 @@ bench-engine:
 	@.venv/bin/tagger train --if-missing
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.engine.run $(if $(QUICK),--quick)
 
-bench-batch bench-extraction bench-retraining:
+bench-batch bench-extraction:
 	@$(PYTHON) training/environment.py .venv-dev dev
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv-dev/bin/python -m benchmarks.$(subst bench-,,$@) $(if $(QUICK),--quick)
+
+bench-retraining:
+	@$(PYTHON) training/environment.py .venv-dev dev
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv-dev/bin/python -m benchmarks.retraining.run $(if $(QUICK),--quick)
+
+bench-planted:
+	@$(PYTHON) training/environment.py .venv-dev dev
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv-dev/bin/python -m benchmarks.retraining.run --planted
 
 bench-labelling:
 	@$(PYTHON) training/environment.py .venv-dev dev

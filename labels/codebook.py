@@ -34,10 +34,6 @@ class Codebook:
         """Tag names in the order of the logits."""
         return tuple(tag.name for tag in self.tags)
 
-    def tag(self, name: str) -> Tag:
-        """The tag of that name. Raises KeyError when there is none."""
-        return next((tag for tag in self.tags if tag.name == name), None) or _unknown(name, self.names)
-
 
 def load_codebook(path: Path = TAGS_FILE) -> Codebook:
     """Read the tags. Raises OSError, tomllib.TOMLDecodeError or KeyError when the file is not as it should be."""
@@ -54,8 +50,3 @@ def load_codebook(path: Path = TAGS_FILE) -> Codebook:
         for entry in data["tags"]
     )
     return Codebook(version=data["codebook"], tags=tags)
-
-
-def _unknown(name: str, known: tuple[str, ...]) -> Tag:
-    message = f"unknown tag {name!r} (known: {', '.join(known)})"
-    raise KeyError(message)

@@ -7,7 +7,6 @@ Reads `seeds/`, `labels/annotations/*.jsonl`, `labels/annotations/reviewed/*.jso
     tagger labels build        write gold.jsonl
 """
 
-import hashlib
 import json
 import os
 import tomllib
@@ -35,14 +34,6 @@ class Corpus:
     annotations: list[Annotation]
     gold: list[GoldRow]
     """Of the seeds, and after them those of further documents that were reviewed."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all that labels say: gold rows in order, codebook version."""
-        digest = hashlib.sha256(self.codebook.version.encode())
-        for row in self.gold:
-            digest.update(_gold_line(row).encode())
-        return digest.hexdigest()
 
 
 def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:

@@ -51,7 +51,7 @@ def postgresql() -> Iterator[str]:
 def postgresql_address() -> Iterator[str]:
     """One server for all tests."""
     if not postgresql_is_there():
-        pytest.skip("PostgreSQL or psycopg is missing")  # the light environment has no driver on purpose; CI installs both
+        pytest.skip("PostgreSQL or psycopg is missing")  # CI installs both
     with postgresql() as address:
         yield address
 

@@ -202,11 +202,3 @@ def test_gold_rows_name_their_method_and_source(tiny_corpus: "TinyCorpus") -> No
         False,
     )
     assert rows[1]["context"] == "Members should:"
-
-
-def test_the_hash_moves_with_a_label(tiny_corpus: "TinyCorpus") -> None:
-    """The corpus' hash names what the labels say."""
-    before = load_corpus(tiny_corpus.seeds, tiny_corpus.labels).sha256
-    _holding(tiny_corpus.rows[0])
-    tiny_corpus.write()
-    assert before != load_corpus(tiny_corpus.seeds, tiny_corpus.labels).sha256
