@@ -45,7 +45,7 @@ bench-planted:
 
 bench-labelling:
 	@$(PYTHON) training/environment.py .venv-dev dev
-	@.venv-dev/bin/python -m benchmarks.labelling_tools
+	@.venv-dev/bin/python -m benchmarks.labelling.run
 
 endurance:
 	@$(PYTHON) training/environment.py .venv train,documents
