@@ -49,7 +49,7 @@ bench-labelling:
 
 endurance:
 	@$(PYTHON) training/environment.py .venv train,documents
-	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.endurance $(if $(QUICK),--quick)
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.endurance.run $(if $(QUICK),--quick)
 
 bench-server:
 	@$(PYTHON) training/environment.py .venv train,documents

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.endurance import Caller
+from benchmarks.endurance.caller import Caller
 from benchmarks.results import quick_bundle
 from benchmarks.retraining.serving import server
 from labels.codebook import load_codebook

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.endurance import Caller
+from benchmarks.endurance.caller import Caller
 from benchmarks.passages import seed_passages
 from benchmarks.results import quick_bundle
 from benchmarks.retraining.serving import server

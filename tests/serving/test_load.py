@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from benchmarks.endurance import hostile, overload, same
+from benchmarks.endurance.crowd import hostile, same
+from benchmarks.endurance.pressure import overload
 from serving.settings import Settings
 
 Running = Callable[[Settings], AbstractContextManager[str]]
