@@ -29,10 +29,10 @@ async def beside(state: Path, port: int, seconds: float) -> dict[str, Any]:
     texts = [passage.text for passage in seed_passages()]
     times: dict[str, list[float]] = {"alone": [], "beside": []}
     with server(state, port):
-        caller = Caller(port)
         for number in range(6):
             name = ("alone", "beside")[number % 2]
             training = _training(state) if name == "beside" else None
+            caller = Caller(port)  # a connection that is idle while the training starts is closed
             try:
                 until = time.monotonic() + seconds
                 while time.monotonic() < until:
@@ -42,6 +42,7 @@ async def beside(state: Path, port: int, seconds: float) -> dict[str, Any]:
                     times[name].append((time.perf_counter() - began) * 1000)
                     await asyncio.sleep(0.01)
             finally:
+                await caller.leave()
                 if training:
                     training.kill()
                     training.wait()
