@@ -1,6 +1,10 @@
-"""Before a passage is read: why it may be refused, and how much work it will be."""
+"""Before a passage or a document is read: why it may be refused, and how much work or room it will take."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from serving.results import ItemError, PassageIn
+from serving.scheduler import QueueFullError
 
 MAX_PASSAGE_CHARS = 100_000
 """A longer passage is refused before it is tokenized, whatever is asked for."""
@@ -10,6 +14,30 @@ SENTENCE_CONTEXT_WORDS = 60
 """Of a longer context the end is read with each sentence; the segmentation makes none that is longer."""
 _CHARS_A_TOKEN = 4
 """English text holds about four characters a token: good enough to bound the work that waits."""
+_LEAST_BYTES = 4 * 2**20
+"""Room that each document takes, however small: what is packed into it may be as large as the longest text."""
+_RETRY_SECONDS = 5.0
+"""How long a document will take is not known before it is read; most are done by then."""
+
+
+class Room:
+    """Room for documents in memory, counted before their bytes arrive. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        """`most` bytes at a time."""
+        self._most, self._held = most, 0
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Keep `size` bytes taken meanwhile. Raises QueueFullError without room; where all is free, any size finds some."""
+        size = max(size, _LEAST_BYTES)
+        if self._held and self._held + size > self._most:
+            raise QueueFullError(_RETRY_SECONDS)
+        self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
 
 
 def estimated_tokens(passage: PassageIn, *, sentences: bool) -> int:

@@ -121,11 +121,23 @@ class DocumentAnswer(BaseModel):
     model_config = _example(
         model={"version": "fast-0123456789ab", "sha256": "0123…"},
         thresholds={"advocacy_call": 0.5, "sanctions_demand": 0.5},
-        usage={"passages": 1, "tokens": 9, "truncated": 0},
+        usage={"passages": 2, "tokens": 14, "truncated": 0},
         segmenter="1",
-        characters=35,
-        tags={"advocacy_call": 1, "sanctions_demand": 1},
+        characters=36,
+        tags={"advocacy_call": 2, "sanctions_demand": 1},
         results=[
+            {
+                "start": 0,
+                "end": 14,
+                "text": "States should:",
+                "context": "",
+                "id": "0",
+                "tags": ["advocacy_call"],
+                "scores": {"advocacy_call": 0.95, "sanctions_demand": 0.05},
+                "review": [],
+                "tokens": 5,
+                "truncated": False,
+            },
             {
                 "start": 17,
                 "end": 36,
@@ -137,7 +149,7 @@ class DocumentAnswer(BaseModel):
                 "review": [],
                 "tokens": 9,
                 "truncated": False,
-            }
+            },
         ],
     )
 

@@ -42,7 +42,7 @@ class Asked(_Strict):
     sentences: bool = False
     """Show which sentence carries each tag; scores each sentence of a tagged passage too."""
     timeout_ms: int | None = Field(default=None, ge=1, le=600_000)
-    """Milliseconds after which the answer is no longer wanted (504)."""
+    """Milliseconds after which the answer is no longer wanted (504); a stream has none."""
 
 
 class TagRequest(Asked):

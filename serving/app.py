@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from serving import documents, status, tagging
 from serving.classifier import Classifier
+from serving.connections import SERVICE
 from serving.draining import draining_first
 from serving.keys import KeyRing, KeysError
 from serving.labelling import jobs_route, labels_route, queue_route
@@ -78,7 +79,7 @@ def _has_keys(ring: KeyRing) -> bool:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Service]]:
     service = service_in(app)
     settings = service.settings
     classifier = service.loaded
@@ -93,10 +94,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     watches = [asyncio.create_task(task) for task in tasks]
     try:
         with draining_first(service):
-            yield
+            yield {SERVICE: service}
     finally:
         for watch in watches:
             watch.cancel()
+        await asyncio.wait(watches)
         service.canaries_right = False
         await asyncio.to_thread(service.reader.close)
         await asyncio.to_thread(service.classifier.close)

@@ -3,14 +3,17 @@
     <name>/model.onnx  tokenizer.json  config.json  model_card.md  manifest.json
 
 The manifest holds the sha256 of every other file, so the hash of the manifest is the hash of the bundle, and the
-folder is named by it. Training writes through `write_bundle`, serving reads through `read_bundle`.
+folder is named by it (a copy under a name of another form is taken at its manifest's word). Training writes through
+`write_bundle`, serving reads through `read_bundle`.
 """
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +144,11 @@ def read_bundle(folder: Path) -> Manifest:
     except ValueError as error:
         message = f"{path}: is damaged: {error}"
         raise BundleError(message) from error
+    manifest = replace(manifest, name=folder.resolve().name, sha256=hashlib.sha256(body).hexdigest())
     _check_versions(path, manifest)
+    _check_name(path, manifest)
     _check_files(folder, manifest)
-    return Manifest(**{**_shallow(manifest), "name": folder.resolve().name, "sha256": hashlib.sha256(body).hexdigest()})
+    return manifest
 
 
 def _parse(path: Path, data: object) -> Manifest:
@@ -177,6 +182,19 @@ def _check_decisions(path: Path, manifest: Manifest) -> None:
     if not decisions.temperature > 0:
         message = f"{path}: temperature {decisions.temperature} is not above 0"
         raise BundleError(message)
+    _check_numbers(path, manifest)
+
+
+def _check_numbers(path: Path, manifest: Manifest) -> None:
+    decisions = manifest.decisions
+    bands = [limit for band in decisions.review for limit in band]
+    finite = {"temperature": [decisions.temperature], "offsets": decisions.offsets, "review": bands}
+    scores = {"thresholds": decisions.thresholds, "canaries": [score for one in manifest.canaries for score in one.scores]}
+    wrong = [f"{name}: {value} is not finite" for name, row in finite.items() for value in row if not math.isfinite(value)]
+    wrong += [f"{name}: {value} is not within 0 and 1" for name, row in scores.items() for value in row if not 0 <= value <= 1]
+    if wrong:
+        message = f"{path}: is damaged: {'; '.join(wrong)}"
+        raise BundleError(message)
 
 
 def _check_versions(path: Path, manifest: Manifest) -> None:
@@ -189,6 +207,13 @@ def _check_versions(path: Path, manifest: Manifest) -> None:
             raise BundleError(message)
 
 
+def _check_name(path: Path, manifest: Manifest) -> None:
+    expected = f"{manifest.profile}-{manifest.sha256[:12]}"
+    if re.fullmatch(r".+-[0-9a-f]{12}", manifest.name) and manifest.name != expected:
+        message = f"{path}: has changed: by its content the bundle is {expected}, its folder is named {manifest.name}"
+        raise BundleError(message)
+
+
 def _check_files(folder: Path, manifest: Manifest) -> None:
     for name in FILES:
         try:
@@ -199,10 +224,6 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         if digest != manifest.files.get(name):
             message = f"{folder / name}: has changed: sha256 is {digest}, the manifest says {manifest.files.get(name)}"
             raise BundleError(message)
-
-
-def _shallow(manifest: Manifest) -> dict[str, Any]:
-    return {entry.name: getattr(manifest, entry.name) for entry in fields(Manifest)}
 
 
 def _sha256(path: Path) -> str:

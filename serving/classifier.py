@@ -70,10 +70,12 @@ class Classifier:
         capacity: int = sys.maxsize,
         hang_seconds: float | None = None,
         lone_threads: int = 1,
+        interactive_capacity: int | None = None,
     ) -> "Classifier":
         """Verify a bundle and load it. Raises BundleError.
 
-        `threads` defaults to the cores of this process; `capacity` bounds the work that waits, in tokens; after
+        `threads` defaults to the cores of this process; `capacity` bounds the work that waits, in tokens, and
+        `interactive_capacity` that of interactive jobs, where it is another; after
         `hang_seconds` a scoring thread that does not come back is given up (None: never). `lone_threads`: cores that a passage
         gets when it is alone; more than one takes the memory of a second session.
         """
@@ -85,7 +87,7 @@ class Classifier:
         except Exception as error:  # both libraries raise bare exceptions of their own
             message = f"{folder}: cannot be loaded: {error}"
             raise BundleError(message) from error
-        scheduler = Scheduler(threads or len(os.sched_getaffinity(0)), capacity, hang_seconds)
+        scheduler = Scheduler(threads or len(os.sched_getaffinity(0)), capacity, hang_seconds, interactive_capacity)
         classifier = cls(manifest, encoder, session, scheduler, wide)
         try:
             classifier.check_canaries()
@@ -112,10 +114,10 @@ class Classifier:
             if result.error:
                 message = f"{self.manifest.name}: a canary cannot be scored: {result.error.detail}"
                 raise BundleError(message)
-            differences = (abs(a - b) for a, b in zip(result.scores.values(), canary.scores, strict=True))
-            worst = max(worst, *differences)
+            differences = [abs(a - b) for a, b in zip(result.scores.values(), canary.scores, strict=True)]
+            worst = float(np.max([worst, *differences]))  # NaN if one of them is, where `max` would pass it over
         self.scheduler.learn(slowest)
-        if worst > CANARY_TOLERANCE:
+        if not worst <= CANARY_TOLERANCE:
             message = f"{self.manifest.name}: a canary's score differs by {worst:.3f} (allowed: {CANARY_TOLERANCE})"
             raise BundleError(message)
         return worst

@@ -79,7 +79,7 @@ def _told(header: str) -> float | None:
         return float(header)
     try:
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: a year beyond any
         return None
 
 
@@ -131,6 +131,9 @@ class TaggerClient(_Calls):
         http: httpx.Client | None = None,
     ) -> None:
         """`timeout` in seconds a try; a Retry-After of more than `max_wait` seconds is not waited for.
+
+        All tries of one call take at most `attempts` times `timeout` (which counts anew whenever the service sends something),
+        and the pauses between them 1.25 times `max_wait` each: ten minutes as it stands.
 
         `http` brings a client of your own (proxies, certificates).
         """

@@ -16,15 +16,26 @@ from labels.passages import Passage, split_passages
 from serving.access import needs
 from serving.answers import DocumentAnswer
 from serving.api import Asked, DocumentRequest
-from serving.asked import REFUSALS, asked_in_query, deadline, engine, gone, refused, timing
+from serving.asked import (
+    DOCUMENT_OPTIONS,
+    REFUSALS,
+    asked_of_document,
+    check_query,
+    deadline,
+    engine,
+    gone,
+    refused,
+    timing,
+)
 from serving.extraction.extracted import Extracted, ExtractionError
 from serving.extraction.kinds import MEDIA_TYPES, PLAIN, kind_of_name
 from serving.openapi import body, problems, reference
 from serving.problems import RequestProblem
 from serving.results import PassageIn, Result
-from serving.scheduler import DeadlineExceededError, HangError
+from serving.scheduler import DeadlineExceededError, HangError, QueueFullError, StoppedError
 from serving.service import Service, service_of
-from serving.waiting import CallerGoneError, Item, score_in_order
+from serving.settings import Settings
+from serving.waiting import CallerGoneError, Item, score_in_order, unless_gone
 from serving.wire import JSON, decode, encode_head, encode_result, encode_usage, media_type, options_of, read_body
 
 router = APIRouter(dependencies=[Depends(needs("tag"))])
@@ -32,6 +43,8 @@ UPLOAD = "multipart/form-data"
 _STATUS = {"extra_missing": 415, "unknown_type": 415, "too_large": 413}
 """Statuses of documents that cannot be read; the others are 422."""
 _LINES_A_PASSAGE, _LINES_ANYWAY = 20, 1000
+_PARTS_NAMED = 5
+"""Of a form that has too many."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -62,26 +75,39 @@ class _Sent:
         }
     ),
 )
-async def documents(request: Request, asked: Annotated[Asked, Depends(asked_in_query)]) -> Response:
+async def documents(request: Request, asked: Annotated[Asked, Depends(asked_of_document)]) -> Response:
     """Cut a document into passages and tag each, read with the lead-ins that it hangs on.
 
     Text and Markdown are read as they stand; HTML, PDF, DOCX, EPUB and e-mail with the extra `documents`. Offsets count in the
     extracted text, which `texts` shows passage by passage.
     """
-    started, service = time.monotonic(), service_of(request)
+    service = service_of(request)
+    check_query(request, () if media_type(request) == JSON else DOCUMENT_OPTIONS)
+    try:
+        with service.room.hold(_most_bytes(request, service.settings)):
+            return await _answer(request, service, asked)
+    except QueueFullError as error:
+        raise refused(asked, error) from error
+
+
+async def _answer(request: Request, service: Service, asked: Asked) -> Response:
+    started = time.monotonic()
     sent = await _sent(request, service, asked)
     classifier = engine(service)
     until = deadline(sent.wanted, started)
+    left_alone = asyncio.ensure_future(gone(request))
     try:
-        async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
-            document = await _read(service, sent)
-            _check_lines(document.text, service.settings.max_document_passages)
-            found = await asyncio.get_running_loop().run_in_executor(service.cutter, split_passages, document.text)
-    except TimeoutError as error:
-        raise refused(sent.wanted, DeadlineExceededError()) from error
+        document = await _read(service, sent, left_alone, until)
+        _check_lines(document.text, service.settings.max_document_passages)
+        cutting = asyncio.get_running_loop().run_in_executor(service.cutter, split_passages, document.text)
+        found = await unless_gone(cutting, left_alone, until)
+    except (DeadlineExceededError, CallerGoneError) as error:
+        raise refused(sent.wanted, error) from error
     except ExtractionError as error:
         pointer = {"pointer": "", "detail": error.code}
         raise RequestProblem(_STATUS.get(error.code, 422), f"the document {error.detail}", errors=[pointer]) from error
+    finally:
+        left_alone.cancel()
     cut = time.monotonic() - started
     limit = service.settings.max_document_passages
     if len(found) > limit:
@@ -92,7 +118,7 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(asked_in_q
     scoring = score_in_order(classifier, _each(found), options, deadline=until, gone=lambda: gone(request))
     try:
         results = [result async for _, result in scoring]
-    except (DeadlineExceededError, CallerGoneError, HangError) as error:
+    except (DeadlineExceededError, CallerGoneError, HangError, StoppedError) as error:
         raise refused(sent.wanted, error) from error
     service.metrics.scored(results)
     counts = Counter(name for result in results for name in result.tags)
@@ -111,11 +137,15 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(asked_in_q
     return Response(json.dumps(answer, ensure_ascii=False), media_type=JSON, headers=timing(started, read=cut))
 
 
-async def _read(service: Service, sent: _Sent) -> Extracted:
-    """The text of a document. Raises ExtractionError."""
+async def _read(service: Service, sent: _Sent, left_alone: asyncio.Future[None], until: float | None) -> Extracted:
+    """The text of a document. Raises ExtractionError, CallerGoneError, DeadlineExceededError.
+
+    A document whose turn has not come is not read once its caller has gone; one that is being read is read to its end.
+    """
     if sent.text is not None:
         return Extracted(text=sent.text)
-    return await asyncio.get_running_loop().run_in_executor(service.reading, service.reader.read, sent.content, sent.kind)
+    reading = asyncio.get_running_loop().run_in_executor(service.reading, service.reader.read, sent.content, sent.kind)
+    return await unless_gone(reading, left_alone, until)
 
 
 def _check_lines(text: str, limit: int) -> None:
@@ -133,6 +163,14 @@ def _place(document: Extracted, passage: Passage, *, texts: bool) -> dict[str, A
         **({} if page is None else {"page": page}),
         **({"text": passage.text, "context": passage.context} if texts else {}),
     }
+
+
+def _most_bytes(request: Request, settings: Settings) -> int:
+    """Bytes that the body can have: as many as it states, or as are allowed when it states none (chunked)."""
+    kind = media_type(request)
+    limit = settings.max_body_bytes if kind == JSON or MEDIA_TYPES.get(kind) in PLAIN else settings.max_document_bytes
+    stated = request.headers.get("content-length", "")
+    return min(int(stated), limit) if stated.isdecimal() and "transfer-encoding" not in request.headers else limit
 
 
 async def _sent(request: Request, service: Service, asked: Asked) -> _Sent:
@@ -156,9 +194,6 @@ async def _sent(request: Request, service: Service, asked: Asked) -> _Sent:
 
 
 async def _of_json(request: Request, service: Service) -> _Sent:
-    if request.query_params:
-        detail = "options of a JSON body stand in the body, not in the query"
-        raise RequestProblem(422, detail, errors=[{"pointer": f"/{name}", "detail": detail} for name in request.query_params])
     content = await read_body(request, service.settings.max_body_bytes, service.settings.body_seconds)
     wanted = decode(content, DocumentRequest)
     try:
@@ -178,16 +213,18 @@ async def _of_upload(request: Request, service: Service, asked: Asked) -> _Sent:
 
     headers = Headers({"content-type": request.headers["content-type"]})
     try:
-        form = await MultiPartParser(headers, whole(), max_files=2, max_part_size=service.settings.max_document_bytes).parse()
+        form = await MultiPartParser(headers, whole(), max_part_size=service.settings.max_document_bytes).parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise RequestProblem(400, f"the body is no form: {getattr(error, 'message', error)}") from error
     except AssertionError as error:  # how it says that python-multipart is missing
         detail = 'uploads need the extra `documents`: pip install "passage-tagger[documents]"'
         raise RequestProblem(415, detail) from error
     try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile) or len(form) != 1:
-            raise RequestProblem(422, "send one file, in the field `file`", errors=[{"pointer": "/file", "detail": "one file"}])
+        file, parts = form.get("file"), form.multi_items()
+        if not isinstance(file, UploadFile) or len(parts) != 1:
+            held = ", ".join(_named(name, value) for name, value in parts[:_PARTS_NAMED]) or "none"
+            detail = f"send one file, in the field `file`; this form has {len(parts)} parts: {held}"
+            raise RequestProblem(422, detail, errors=[{"pointer": "/file", "detail": "one file"}])
         sent = (file.content_type or "").partition(";")[0].strip().lower()
         kind = kind_of_name(file.filename or "") or MEDIA_TYPES.get(sent)
         if kind is None:
@@ -195,6 +232,10 @@ async def _of_upload(request: Request, service: Service, asked: Asked) -> _Sent:
         return _Sent(wanted=asked, texts=True, content=await file.read(), kind=kind)
     finally:
         await form.close()
+
+
+def _named(name: str, part: UploadFile | str) -> str:
+    return f"{name} ({part.filename!r})" if isinstance(part, UploadFile) else name
 
 
 async def _each(passages: list[Passage]) -> AsyncIterator[Item]:

@@ -2,8 +2,8 @@
 
 SIGTERM turns /health/ready to 503 "draining"; requests are answered as before for `drain_seconds`, in which a load balancer
 turns elsewhere; streams end at the next line and say so; then the server closes its port and ends when the last accepted
-request has its answer. A second signal closes the port at once, a third waits for nobody. Ctrl-C does not wait before it closes
-the port.
+request has its answer, which is 503 for what is not done in `finish_seconds`. A second signal closes the port at once, a third
+waits for nobody. Ctrl-C does not wait before it closes the port.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from serving.service import Service
 
 log = logging.getLogger("tagger")
 
+_USED = 0.9
+"""Share of `finish_seconds` after which what is left of accepted requests is refused, so that they get an answer at least."""
 _PATIENT = 2
 """Signals after which accepted requests are still waited for."""
 
@@ -40,6 +42,7 @@ def draining_first(service: Service) -> Iterator[None]:
         number = signal.SIGTERM if told <= _PATIENT else signal.SIGINT
         log.info("draining", extra={"fields": {"seconds": seconds}})
         loop.call_soon_threadsafe(service.stopping.set)
+        loop.call_soon_threadsafe(loop.call_later, seconds + _USED * service.settings.finish_seconds, service.give_up)
         if callable(stop):
             loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
 

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from serving.settings import load_settings
 
 SCOPES = ("tag", "label", "admin")
 _PREFIX = "pt_"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class KeysError(Exception):
@@ -51,12 +53,14 @@ class KeyRing:
 
     @property
     def keys(self) -> list[Key]:
-        """The keys now. Raises KeysError when the file is damaged."""
+        """The keys now. Raises KeysError when the file is damaged or cannot be read."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
             self._stamp, self._keys = None, []
             return self._keys
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._stamp:
             self._keys = read_keys(self._path)
@@ -76,12 +80,28 @@ class KeyRing:
 def read_keys(path: Path) -> list[Key]:
     """The stored keys; [] when there is no file. Raises KeysError."""
     try:
-        return [Key(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
-        message = f"{path}: cannot be read as keys: {error}"
-        raise KeysError(message) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(entries, list):
+        raise _unreadable(path, "it is not a list")
+    return [_key(path, number, entry) for number, entry in enumerate(entries, 1)]
+
+
+def _key(path: Path, number: int, entry: object) -> Key:
+    match entry:
+        case {"name": str(name), "sha256": str(sha256), "scopes": [*scopes], **rest} if (
+            name and _SHA256.fullmatch(sha256) and all(scope in SCOPES for scope in scopes) and not rest
+        ):
+            return Key(name=name, sha256=sha256, scopes=scopes)
+    reason = f"entry {number} must hold a name, a sha256 of 64 digits 0-9a-f and scopes ({', '.join(SCOPES)}), nothing else"
+    raise _unreadable(path, reason)
+
+
+def _unreadable(path: Path, reason: object) -> KeysError:
+    return KeysError(f"{path}: cannot be read as keys: {reason}")
 
 
 def create_key(path: Path, name: str, scopes: list[str]) -> str:

@@ -46,22 +46,20 @@ class Metrics:
         self._model = Gauge("model_info", "Replicas that serve this bundle.", ["version", "sha256", "profile"], **live)
         self.swaps = Counter("swaps", "Changes of the bundle while serving, by outcome.", ["outcome"], **make)
         self.labels = Counter("labels", "Labels sent, by what became of them.", ["status"], **make)
-        self._scheduler: Scheduler | None = None
-        self._reported = 0.0
+        self._schedulers: dict[Scheduler, float] = {}
+        """With the seconds of each that are counted already; one whose bundle was swapped out, until it has ended."""
 
     def serves(self, manifest: Manifest, scheduler: Scheduler) -> None:
         """Name the bundle that serves, and count what its scheduler does."""
         self._model.labels(version=manifest.name, sha256=manifest.sha256, profile=manifest.profile).set(1)
-        self._scheduler = scheduler
+        self._schedulers.setdefault(scheduler, 0.0)
         scheduler.on_end = self._waited
         for tag in manifest.tags:  # shown from the start, at nought
             self.tags.labels(tag)
             self.scores.labels(tag)
 
     def served(self, manifest: Manifest) -> None:
-        """Note that a bundle serves no longer; the time of its threads until now is counted."""
-        self.look(ready=True)
-        self._reported = 0.0
+        """Note that a bundle serves no longer."""
         self._model.labels(version=manifest.name, sha256=manifest.sha256, profile=manifest.profile).set(0)
 
     def _waited(self, job: Job) -> None:
@@ -85,12 +83,14 @@ class Metrics:
     def look(self, *, ready: bool) -> None:
         """Note what changes by itself: the queue, the threads' time, readiness. Once a second, and before each reading."""
         self._ready.set(ready)
-        if self._scheduler:
-            seconds = self._scheduler.seconds
-            self.inference.inc(seconds - self._reported)
-            self._reported = seconds
-            self._queue.set(self._scheduler.tokens)
-            self._hanging.set(self._scheduler.hanging)
+        self._queue.set(sum(scheduler.tokens for scheduler in self._schedulers))
+        self._hanging.set(sum(scheduler.hanging for scheduler in self._schedulers))
+        for scheduler, counted in list(self._schedulers.items()):
+            ended, seconds = scheduler.ended, scheduler.seconds
+            self.inference.inc(seconds - counted)
+            self._schedulers[scheduler] = seconds
+            if ended:
+                del self._schedulers[scheduler]
 
     def text(self) -> bytes:
         """What Prometheus reads; of all replicas when there are several."""

@@ -19,7 +19,7 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 """W3C trace context: version, trace id, parent id, flags; ids of noughts only are invalid."""
 _DOCS = ("/docs", "/redoc", "/static-offline-docs")
-_HEADERS = {
+HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -149,7 +149,7 @@ class SecureHeaders:
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for header, value in _HEADERS.items():
+                for header, value in HEADERS.items():
                     headers.setdefault(header, value)
                 policy = _DOCS_POLICY if scope["path"].startswith(_DOCS) else _POLICY
                 headers.setdefault("Content-Security-Policy", policy)

@@ -15,7 +15,7 @@ from serving.admission import refusal
 from serving.api import PassageBody
 from serving.results import ItemError, PassageIn
 from serving.waiting import Item
-from serving.wire import first_mistake, read_json
+from serving.wire import first_mistake, oversized, read_json
 
 log = logging.getLogger("tagger")
 
@@ -114,7 +114,11 @@ async def passages_of(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator
 
 def _item(line: bytes, index: int, number: int) -> Item:
     try:
-        found = PassageBody.model_validate(read_json(line))
+        data = read_json(line)
+        if mistake := oversized(data):
+            detail = f"line {number}: {mistake['detail']}"
+            return Item(id=str(index), error=ItemError(code="not_a_passage", detail=detail))
+        found = PassageBody.model_validate(data)
     except ValidationError as error:
         detail = f"line {number}: {first_mistake(error)}"
         return Item(id=str(index), error=ItemError(code="not_a_passage", detail=detail))

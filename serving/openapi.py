@@ -18,7 +18,10 @@ _WHY = {
     408: ("The body did not arrive in time.", "the body did not arrive within 30 s"),
     413: ("The body is too large.", "the body has more than 4194304 bytes"),
     415: ("The body is of a type that is not read here.", "the body is 'text/csv', send application/json"),
-    422: ("The body is JSON and not a request; or the one `text` cannot be scored.", "the request is not as /docs says"),
+    422: (
+        "The body or the query is not as described here; or the one `text` cannot be scored.",
+        "the request is not as /docs says",
+    ),
     429: ("The queue is full; `Retry-After` says when there will be room.", "the queue is full; try again in 2 s"),
     500: ("A fault of the service; its log says more.", "an internal error; the log of the server says more"),
     503: ("Not ready, or being stopped.", "draining: this process has been told to stop"),

@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from serving.metrics import SHARED_FOLDER
+from serving.service import MOST_LONE
 from serving.settings import Settings
 
 log = logging.getLogger("tagger")
@@ -34,14 +35,15 @@ def serve_replicas(
 
     They share the port: one that dies takes its connections only.
     """
-    threads = settings.threads or max(1, len(os.sched_getaffinity(0)) // number)
+    share = max(1, len(os.sched_getaffinity(0)) // number)
     with tempfile.TemporaryDirectory(prefix="tagger-metrics-") as folder:
         # The processes read their settings from the environment, as any other does.
         os.environ |= {
             SHARED_FOLDER: folder,
             **({"TAGGER_BUNDLE": str(settings.bundle.resolve())} if settings.bundle else {}),
             "TAGGER_STATE": str(settings.state),
-            "TAGGER_THREADS": str(threads),
+            "TAGGER_THREADS": str(settings.threads or share),
+            "TAGGER_LONE_THREADS": str(settings.lone_threads or min(share, MOST_LONE)),
             "TAGGER_KEYS_REQUIRED": str(keys_required).lower(),
             "TAGGER_REPLICA": "true",
         }

@@ -48,6 +48,10 @@ class HangError(Exception):
     """Raised when a scoring thread did not come back from a passage."""
 
 
+class StoppedError(Exception):
+    """What a job fails with that had not ended when the service had to."""
+
+
 class JobCancelledError(Exception):
     """What the result of a cancelled job is; its caller has gone and does not see it."""
 
@@ -78,7 +82,7 @@ class Job:
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> list[Any]:
-        """The results, in order. Raises what a unit raised, DeadlineExceededError, HangError or JobCancelledError."""
+        """The results, in order. Raises what a unit raised, or an error of this module."""
         self.done.wait()
         if self.error:
             raise self.error
@@ -106,12 +110,16 @@ def _stuck(worker: _Worker) -> bool:
 class Scheduler:
     """Scoring threads and their queue. Thread-safe."""
 
-    def __init__(self, threads: int, capacity: int, hang_seconds: float | None = None) -> None:
-        """Start the threads; `capacity` is the work in tokens that may wait, of interactive and of bulk jobs each.
+    def __init__(
+        self, threads: int, capacity: int, hang_seconds: float | None = None, interactive_capacity: int | None = None
+    ) -> None:
+        """Start the threads; `capacity` is the work in tokens after which no more may wait, of either kind of job.
 
-        Bulk work never takes the room of an interactive job. `hang_seconds`: after which a thread may be given up; None: never.
+        Bulk work never takes the room of interactive jobs, which may have less (`interactive_capacity`): who asks for a passage
+        or two waits for the answer, and is better refused at once. `hang_seconds`: after which a thread may be given up;
+        None: never.
         """
-        self._capacity = capacity
+        self._capacity = {True: interactive_capacity or capacity, False: capacity}
         self.on_end: Callable[[Job], None] | None = None
         """Called with each job that has ended, in whatever way."""
         self._condition = threading.Condition()
@@ -137,6 +145,18 @@ class Scheduler:
         """Work that waits or is being done, in tokens."""
         return sum(self._held.values())
 
+    def full(self, *, interactive: bool) -> float | None:
+        """Seconds after which there will be room for another job of this kind, or None when there is now.
+
+        Computed from the rate of the last units; beside waiting interactive jobs, bulk ones get one unit of `PATIENCE` + 1.
+        """
+        over = self._held[interactive] - self._capacity[interactive]
+        if over < 0:
+            return None
+        rate = len(self._workers) * self._unit_tokens / self._unit_seconds
+        share = 1 if interactive or not self._waiting[True] else PATIENCE + 1
+        return (over + self._unit_tokens) * share / rate
+
     @property
     def alone(self) -> bool:
         """Whether one unit at a time was all there was to do, for a moment already. A moment later it may be otherwise."""
@@ -146,6 +166,11 @@ class Scheduler:
     def hanging(self) -> int:
         """Threads that were given up and have not come back."""
         return sum(thread.is_alive() for thread in self._given_up)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no more jobs and none of its threads is left."""
+        return self._closed and not any(thread.is_alive() for thread in [*self._workers.values(), *self._given_up])
 
     @property
     def pass_seconds(self) -> float:
@@ -171,17 +196,18 @@ class Scheduler:
         deadline: float | None = None,
         on_done: Callable[[], None] | None = None,
     ) -> Job:
-        """Queue a job. Raises QueueFullError when its work finds no room; an empty queue takes a job of any size."""
+        """Queue a job. Raises QueueFullError when there is no room; where there is some, a job of any size is taken.
+
+        Refusing what is larger than the room left would refuse large jobs for ever beside a steady stream of others.
+        """
         job = Job(run=run, size=size, tokens=tokens, interactive=interactive, deadline=deadline, on_done=on_done)
         job.results = [None] * size
         with self._condition:
             if self._closed:
                 message = "the scheduler is closed"
                 raise RuntimeError(message)
-            held = self._held[interactive]
-            if held and held + tokens > self._capacity:
-                rate = len(self._workers) * self._unit_tokens / self._unit_seconds
-                raise QueueFullError((held + tokens - self._capacity) / rate)
+            if (seconds := self.full(interactive=interactive)) is not None:
+                raise QueueFullError(seconds)
             self._held[interactive] += tokens
             job.held = tokens
             if size:
@@ -194,6 +220,13 @@ class Scheduler:
     def cancel(self, job: Job) -> None:
         """Drop what of a job is not being computed yet."""
         self._fail(job, JobCancelledError())
+
+    def give_up(self) -> None:
+        """Fail all that waits with StoppedError: there is no time left for it."""
+        with self._condition:
+            unended = [*self._waiting[True], *self._waiting[False], *(one.job for one in self._workers if one.job)]
+        for job in unended:
+            self._fail(job, StoppedError())
 
     def shut(self) -> None:
         """Take no more jobs; the threads end by themselves once the queue is empty."""

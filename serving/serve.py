@@ -19,6 +19,7 @@ import uvicorn
 from serving.app import create_app
 from serving.arguments import positive
 from serving.bundle import BundleError
+from serving.connections import Connection, allow_files
 from serving.keys import KeysError, read_keys
 from serving.logs import LOG_CONFIG
 from serving.replicas import serve_replicas
@@ -60,6 +61,7 @@ def main(arguments: list[str]) -> int:
         settings = settings.model_copy(update={"bundle": options.bundle, "keys_required": keyed})
         listener = _listen(options.host, options.port, settings.body_seconds)
         classifier = load_classifier(settings)
+        allow_files()
     except (BundleError, KeysError, _PortError) as error:
         print(f"tagger serve: {error}", file=sys.stderr)
         return 1
@@ -71,6 +73,7 @@ def main(arguments: list[str]) -> int:
         "access_log": False,  # the service writes its own, without queries
         "server_header": False,
         "timeout_graceful_shutdown": settings.finish_seconds,
+        "http": Connection,
     }
     if options.replicas > 1:
         classifier.close()  # it was loaded to see that the bundle is good

@@ -33,11 +33,11 @@ class Settings(BaseSettings):
     keys_required: bool = False
     """Ask for a key even when there is none in the file: `tagger serve` sets it off loopback and for its replicas."""
     replica: bool = False
-    """One of several processes under a supervisor: when its scoring threads hang, it ends and is started again."""
+    """One of several processes under a supervisor: it ends when its engine hangs, and is started again; alone, it ends too."""
     threads: int | None = Field(default=None, ge=1)
     """Scoring threads; default: the cores of this process."""
     lone_threads: int | None = Field(default=None, ge=1)
-    """Cores that a passage gets when it is alone on the server; default: up to four; 1 saves the memory of a second session."""
+    """Cores that a lone passage gets; default: up to four (of replicas, each its share); 1 saves a second session's memory."""
     max_passages: int = Field(default=1000, ge=1)
     """Passages in one request."""
     max_document_passages: int = Field(default=10_000, ge=1)
@@ -46,10 +46,14 @@ class Settings(BaseSettings):
     """Bytes of a request's body, counted as they arrive; of a stream, bytes of one line."""
     max_document_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     """Bytes of an uploaded document that is more than text: PDF, DOCX and the like."""
+    max_held_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """Bytes of documents that a process holds at a time, from their arrival to the answer; more are answered 429."""
     body_seconds: float = Field(default=30.0, gt=0)
     """Time in which a request's body must have arrived; a slower one is answered 408. Of a stream, time between two bytes."""
     max_queue_tokens: int = Field(default=200_000, ge=1)
-    """Work that may wait, in tokens (about four characters each), interactive and bulk each; more is answered 429."""
+    """Work in tokens (about four characters each) after which no more bulk jobs may wait: they are answered 429."""
+    max_interactive_tokens: int = Field(default=8_000, ge=1)
+    """The same of interactive jobs, whose callers wait: some hundred passages, a quarter of a second with the fast profile."""
     hang_seconds: float = Field(default=0.8, gt=0)
     """After which a scoring thread that does not come back from a pass of the model may be given up, and its request failed."""
     drain_seconds: float = Field(default=1.0, ge=0)

@@ -27,6 +27,7 @@ async def watch_champion(service: Service) -> None:
     """
     settings = service.settings
     registry: Registry | None = None
+    silent = False
     refused, again, pause = "", 0.0, _FIRST_PAUSE
     try:
         while True:
@@ -36,8 +37,11 @@ async def watch_champion(service: Service) -> None:
                     registry = await asyncio.to_thread(Registry.open, settings)
                 name = await asyncio.to_thread(registry.bundle)
             except Exception:
-                log.exception("the registry does not answer; what serves goes on")
+                level = logging.DEBUG if silent else logging.ERROR  # told once, not at each look
+                log.log(level, "the registry does not answer; what serves goes on", exc_info=True)
+                silent = True
                 continue
+            silent = False
             if name != refused:
                 refused, pause = "", _FIRST_PAUSE
             if name is None or name == service.classifier.manifest.name or (name == refused and time.monotonic() < again):

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from serving.access import needs
 from serving.answers import TagAnswer
 from serving.api import Asked, TagRequest
-from serving.asked import REFUSALS, asked_in_query, deadline, engine, gone, refused, timing
+from serving.asked import REFUSALS, STREAM_OPTIONS, asked_in_query, check_query, deadline, engine, gone, refused, timing
 from serving.ndjson import MEDIA_TYPES, Incoming, LinesResponse, StreamEndedError, passages_of
 from serving.openapi import body, problems, reference
 from serving.problems import CLIENT_GONE, REASONS, RequestProblem
 from serving.results import PassageIn
-from serving.scheduler import DeadlineExceededError, HangError, QueueFullError
+from serving.scheduler import DeadlineExceededError, HangError, QueueFullError, StoppedError
 from serving.service import Service, service_of
 from serving.waiting import CallerGoneError, score, score_in_order
 from serving.wire import JSON, decode, encode_head, encode_result, encode_usage, media_type, options_of, read_body
@@ -45,20 +45,18 @@ async def tag(request: Request) -> Response:
     started, service = time.monotonic(), service_of(request)
     if (kind := media_type(request)) != JSON:
         raise RequestProblem(415, f"the body is {kind!r}, send {JSON}")
-    wanted = decode(await _read(request, service), TagRequest)
+    check_query(request)
+    wanted = decode(await _read(request, service), TagRequest, service.settings.max_passages)
     if wanted.passages is None:
         passages, ids = [PassageIn(text=wanted.text or "", context=wanted.context)], ["0"]
     else:
-        if len(wanted.passages) > service.settings.max_passages:
-            detail = f"{len(wanted.passages)} passages, at most {service.settings.max_passages} are allowed"
-            raise RequestProblem(422, detail, errors=[{"pointer": "/passages", "detail": detail}])
         passages = [PassageIn(text=passage.text, context=passage.context) for passage in wanted.passages]
         ids = [str(index) if passage.id is None else passage.id for index, passage in enumerate(wanted.passages)]
     classifier = engine(service)
     options = options_of(wanted, classifier.manifest)
     try:
         scored = await score(classifier, passages, options, deadline(wanted, started), lambda: gone(request))
-    except (DeadlineExceededError, QueueFullError, CallerGoneError, HangError) as error:
+    except (DeadlineExceededError, QueueFullError, CallerGoneError, HangError, StoppedError) as error:
         raise refused(wanted, error) from error
     service.metrics.scored(scored.results)
     if wanted.passages is None and (error_of_text := scored.results[0].error):
@@ -95,6 +93,7 @@ async def stream(request: Request, asked: Annotated[Asked, Depends(asked_in_quer
     service = service_of(request)
     if (kind := media_type(request)) not in MEDIA_TYPES:
         raise RequestProblem(415, f"the body is {kind!r}, send {MEDIA_TYPES[0]}")
+    check_query(request, STREAM_OPTIONS)
     classifier, settings = engine(service), service.settings
     options = options_of(asked, classifier.manifest)
     incoming = Incoming(request.receive, service.stopping, settings.body_seconds)

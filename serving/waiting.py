@@ -90,9 +90,9 @@ async def score_in_order(
     left_alone = asyncio.ensure_future(gone()) if gone else None
     job: Job | None = None
     try:
-        while entry := await _unless_gone(asyncio.ensure_future(admitted.get()), left_alone, deadline):
+        while entry := await unless_gone(asyncio.ensure_future(admitted.get()), left_alone, deadline):
             item, job, ended = entry
-            await _unless_gone(ended, left_alone, deadline)
+            await unless_gone(ended, left_alone, deadline)
             yield item, job.wait()[0] if job else Result(error=item.error)
         await reading  # it has ended, and raises what reading has raised
     finally:
@@ -110,7 +110,7 @@ async def score_in_order(
             classifier.scheduler.cancel(job)
 
 
-async def _unless_gone(
+async def unless_gone(
     awaited: asyncio.Future[_Value], left_alone: asyncio.Future[None] | None, deadline: float | None
 ) -> _Value:
     """The future's result. Raises CallerGoneError or DeadlineExceededError when that comes first."""

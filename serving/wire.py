@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,6 +15,14 @@ from serving.problems import CLIENT_GONE, RequestProblem
 from serving.results import Options, Part, Result
 
 JSON = "application/json"
+_MOST_ENTRIES = 1000
+"""Of a list in a body, where nothing else is said."""
+_MOST_MEMBERS = 64
+"""Of an object in a body: more than any has, few enough that naming each as unknown costs little."""
+_MOST_MISTAKES = 20
+"""Shown in one answer; the rest is counted."""
+_DEEPEST = 2
+"""No request nests lists and objects deeper than that: a tag of a label."""
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -50,16 +58,36 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 
-def decode(body: bytes, model: type[Body]) -> Body:
-    """The request that a JSON body holds. Raises RequestProblem: 400 or 422."""
+def decode(body: bytes, model: type[Body], most: int = _MOST_ENTRIES) -> Body:
+    """The request that a JSON body holds, no list of it longer than `most`. Raises RequestProblem: 400 or 422."""
     try:
         data = read_json(body)
     except ValueError as error:
         raise RequestProblem(400, f"the body is not JSON: {error}") from error
+    if mistake := oversized(data, most):  # before millions of entries are looked at, each with a mistake of its own
+        raise RequestProblem(422, mistake["detail"], errors=[mistake])
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise RequestProblem(422, "the request is not as /docs says", errors=_mistakes(error)) from error
+
+
+def oversized(data: object, most: int = _MOST_ENTRIES, place: str = "") -> dict[str, str] | None:
+    """The first list of more than `most` entries, or object of too many members, as a mistake; as deep as requests go."""
+    if isinstance(data, list):
+        if len(data) > most:
+            detail = f"{len(data)} {place.rpartition('/')[2] or 'entries'}, at most {most} are allowed"
+            return {"pointer": place, "detail": detail}
+        children: Iterable[tuple[int | str, object]] = enumerate(data)
+    elif isinstance(data, dict):
+        if len(data) > _MOST_MEMBERS:
+            return {"pointer": place, "detail": f"{len(data)} members, at most {_MOST_MEMBERS} are allowed"}
+        children = data.items()
+    else:
+        return None
+    if place.count("/") > _DEEPEST:
+        return None
+    return next((found for key, child in children if (found := oversized(child, most, place + _step(key)))), None)
 
 
 def read_json(body: bytes) -> Any:
@@ -141,10 +169,10 @@ def _shown_scores(scored: Result | Part, asked: Asked) -> dict[str, Any]:
 
 
 def _mistakes(error: ValidationError) -> list[dict[str, str]]:
-    return [
-        {"pointer": "".join(map(_step, found["loc"])), "detail": found["msg"]}
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [{"pointer": "".join(map(_step, one["loc"])), "detail": one["msg"]} for one in found[:_MOST_MISTAKES]]
+    left = len(found) - len(shown)
+    return [*shown, {"pointer": "", "detail": f"{left} more mistakes"}] if left else shown
 
 
 def _step(part: int | str) -> str:

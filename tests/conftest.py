@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from serving.app import create_app
 from serving.classifier import Classifier
+from serving.connections import Connection
 from serving.settings import Settings
 from tests.databases import database_url, postgresql_address
 
@@ -77,7 +78,7 @@ Running = Callable[[Settings], AbstractContextManager[str]]
 
 @contextmanager
 def _running(settings: Settings) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, http=Connection))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -1,17 +1,28 @@
 """More requests than can be answered, and requests without end."""
 
 import asyncio
+import csv
 import random
 import statistics
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from benchmarks.endurance.caller import Caller, body_of, passages, shared
 
+_PATIENCE_SECONDS = 30
+_HANDS = 400
+"""Requests that `hey` has under way at most."""
+Arrived = list[tuple[int, float]]
+"""Status and seconds of each request; status 0 for one that was not answered."""
+Arrive = Callable[[int, Sequence[str], float, float], Awaitable[Arrived]]
+"""Sends passages to a port at so many requests a second, for so many seconds."""
 
-async def overload(port: int, factor: float, seconds: float) -> dict[str, Any]:
+
+async def overload(port: int, factor: float, seconds: float, arrive: Arrive) -> dict[str, Any]:
     """Requests that arrive on their own time, whether or not the ones before have been answered."""
     texts = passages(400)
 
@@ -23,29 +34,32 @@ async def overload(port: int, factor: float, seconds: float) -> dict[str, Any]:
     started = time.perf_counter()
     await shared(texts, 8, port, ask)
     capacity = len(texts) / (time.perf_counter() - started)
-    calm = await _open_loop(port, texts, capacity / 2, seconds)
-    pressed = await _open_loop(port, texts, capacity * factor, seconds)
+    calm = await arrive(port, texts, capacity / 2, seconds)
+    pressed = await arrive(port, texts, capacity * factor, seconds)
     statuses = Counter(status for status, _ in pressed)
     p99 = {name: _p99([took for status, took in found if status == 200]) for name, found in (("half", calm), ("over", pressed))}
     return {
         "factor": factor,
         "capacity_per_s": round(capacity),
+        "sent_per_s": round(len(pressed) / seconds),
         "statuses": {str(status): number for status, number in statuses.items()},
         "goodput_per_s": round(statuses[200] / seconds),
         "p99_half_load_ms": round(p99["half"] * 1000, 1),
         "p99_accepted_ms": round(p99["over"] * 1000, 1),
+        "slowest_ms": round(max((took for _, took in pressed), default=0.0) * 1000),
         "right": set(statuses) <= {200, 429},
     }
 
 
-async def _open_loop(port: int, texts: Sequence[str], rate: float, seconds: float) -> list[tuple[int, float]]:
+async def from_here(port: int, texts: Sequence[str], rate: float, seconds: float) -> Arrived:
+    """Sent by this process, which can do some hundred requests a second."""
     idle: list[Caller] = []
 
     async def one(text: str) -> tuple[int, float]:
         caller = idle.pop() if idle else Caller(port)
         started = time.perf_counter()
         try:
-            status, _ = await asyncio.wait_for(caller.post(body_of(text)), 30)
+            status, _ = await asyncio.wait_for(caller.post(body_of(text)), _PATIENCE_SECONDS)
         except (OSError, EOFError, TimeoutError):
             return 0, time.perf_counter() - started
         took = time.perf_counter() - started
@@ -60,6 +74,21 @@ async def _open_loop(port: int, texts: Sequence[str], rate: float, seconds: floa
     for caller in idle:
         await caller.leave()
     return list(found)
+
+
+async def by_hey(port: int, texts: Sequence[str], rate: float, seconds: float) -> Arrived:
+    """Sent by `hey`, a compiled process (Debian's package): a passage of median length, again and again."""
+    with NamedTemporaryFile(suffix=".json") as file:
+        file.write(body_of(sorted(texts, key=len)[len(texts) // 2]))
+        file.flush()
+        options = ["-z", f"{seconds}s", "-c", str(_HANDS), "-q", f"{rate / _HANDS:.4f}", "-t", str(_PATIENCE_SECONDS)]
+        body = ["-m", "POST", "-T", "application/json", "-D", file.name]
+        process = await asyncio.create_subprocess_exec(
+            *("hey", *options, *body, "-o", "csv", f"http://127.0.0.1:{port}/v1/tag"), stdout=subprocess.PIPE
+        )
+        lines = (await process.communicate())[0].decode().splitlines()
+    rows = list(csv.DictReader(lines))
+    return [(int(row["status-code"]), float(row["response-time"])) for row in rows]
 
 
 async def lengths(port: int, count: int, memory: Callable[[], float]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.endurance.crowd import hostile, same
 from benchmarks.endurance.ends import killed, stopped
-from benchmarks.endurance.pressure import lengths, overload
+from benchmarks.endurance.pressure import by_hey, lengths, overload
 from benchmarks.results import finish, quick_bundle
 from benchmarks.server.contenders import Contender, contenders
 from benchmarks.server.processes import running
@@ -50,8 +50,8 @@ def main(arguments: list[str]) -> int:
     with running(ours, binaries, model, _PORT) as server:
         check("same", same(_PORT, 10_000 // share, 64))
         check("hostile", hostile(_PORT, 10_000 // share, 64))
-        check("overload 2x", overload(_PORT, 2, 20 / share + 1))
-        check("overload 10x", overload(_PORT, 10, 20 / share + 1))
+        check("overload 2x", overload(_PORT, 2, 20 / share + 2, by_hey))
+        check("overload 10x", overload(_PORT, 10, 20 / share + 2, by_hey))
         check("lengths", lengths(_PORT, options.requests // share, server.memory_mb))
     with running(ours, binaries, model, _PORT) as server:
         check("stopped", stopped(_PORT, lambda: os.kill(server.pid, signal.SIGTERM), 64))

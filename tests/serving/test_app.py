@@ -111,6 +111,8 @@ BAD: list[tuple[str | bytes, int, str]] = [
     ('{"passages": [{"id": "\\ud800", "text": "a"}]}', 422, "the request is not as /docs says"),
     ('{"text": "a", "colour": "red"}', 422, "the request is not as /docs says"),
     (json.dumps({"passages": [{"text": "a"}] * 1001}), 422, "1001 passages, at most 1000 are allowed"),
+    (json.dumps(dict.fromkeys(map(str, range(65)), 0)), 422, "65 members, at most 64 are allowed"),
+    (json.dumps({"passages": [dict.fromkeys(map(str, range(65)), 0)]}), 422, "65 members, at most 64 are allowed"),
 ]
 
 
@@ -131,6 +133,22 @@ def test_a_wrong_field_is_pointed_at(client: TestClient) -> None:
     assert {"/passages/1/text", "/passages/1/txt"} == {error["pointer"] for error in errors}
     [error] = post(client, {"text": "a", "a/b~c": 1}).json()["errors"]
     assert error["pointer"] == "/a~1b~0c"
+
+
+def test_a_body_of_mistakes_only_is_answered_shortly(client: TestClient) -> None:
+    """Neither the answer nor the time that it takes grows with them: the first are shown, or the list is refused whole."""
+    errors = post(client, {"passages": [0] * 1000}).json()["errors"]
+    assert (errors[0]["pointer"], errors[-1]["detail"], len(errors)) == ("/passages/0", "980 more mistakes", 21)
+    answer = post(client, '{"passages": [' + "0," * 2_000_000 + "0]}")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"], len(answer.content) < 1000) == (422, "/passages", True)
+    assert answer.elapsed.total_seconds() < 5
+
+
+def test_options_in_the_query_are_refused(client: TestClient) -> None:
+    """They would do nothing there."""
+    answer = client.post("/v1/tag?top_k=1", json={"text": "a"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/top_k")
+    assert "stand in the body" in answer.json()["detail"]
 
 
 def test_another_content_type_is_refused(client: TestClient) -> None:
@@ -352,7 +370,7 @@ def _hold_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list
 
 def test_a_full_queue_is_429_and_the_accepted_are_answered(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry-After is in whole seconds; what was accepted before is answered; afterwards there is room again."""
-    settings = service_settings.model_copy(update={"max_queue_tokens": 200, "canary_seconds": 60.0})
+    settings = service_settings.model_copy(update={"max_interactive_tokens": 150, "canary_seconds": 60.0})
     with TestClient(create_app(settings)) as client:
         gate, _ = _hold_engine(monkeypatch)
         with ThreadPoolExecutor(1) as pool:

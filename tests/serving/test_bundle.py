@@ -14,8 +14,8 @@ from serving.classifier import Classifier
 
 @pytest.fixture
 def copy(quick_bundle: Path, tmp_path: Path) -> Path:
-    """A copy of the quick bundle, to be spoilt."""
-    return Path(shutil.copytree(quick_bundle, tmp_path / quick_bundle.name))
+    """A copy of the quick bundle, to be spoilt; its name says nothing of what is in it."""
+    return Path(shutil.copytree(quick_bundle, tmp_path / "copy"))
 
 
 def _rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -25,7 +25,7 @@ def _rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(data), encoding="utf-8")
 
 
-def test_a_bundle_is_named_by_its_content(copy: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_named_by_its_content(quick_bundle: Path, copy: Path, tmp_path: Path) -> None:
     """Written again it has the same name and hash; a whole bundle under that name is replaced by its equal."""
     manifest = read_bundle(copy)
     for _ in range(2):
@@ -34,7 +34,7 @@ def test_a_bundle_is_named_by_its_content(copy: Path, tmp_path: Path) -> None:
         models = tmp_path / "models"
         models.mkdir(exist_ok=True)
         written = write_bundle(models, source, manifest)
-        assert copy.name == written.name
+        assert quick_bundle.name == written.name
         assert manifest.sha256 == read_bundle(written).sha256
         assert not source.exists()
 
@@ -72,6 +72,18 @@ def test_a_changed_file_is_named(copy: Path, name: str) -> None:
         read_bundle(copy)
 
 
+def test_a_changed_manifest_is_named(quick_bundle: Path, copy: Path) -> None:
+    """A bundle that was changed under its name is refused, and made again from whole parts it is put in its place."""
+    named = copy.rename(copy.parent / quick_bundle.name)
+    manifest = read_bundle(named)
+    _rewrite(named, lambda data: data["decisions"]["thresholds"].__setitem__(0, 0.01))
+    with pytest.raises(BundleError, match=rf"manifest.json: has changed: .* is quick-[0-9a-f]+, .* named {named.name}"):
+        read_bundle(named)
+    source = Path(shutil.copytree(quick_bundle, copy.parent / "source"))
+    assert named == write_bundle(copy.parent, source, manifest)
+    assert manifest == read_bundle(named)
+
+
 def test_no_bundle_at_all_says_how_to_make_one(tmp_path: Path) -> None:
     """The message names the command."""
     with pytest.raises(BundleError, match=r"none: there is no bundle; `tagger train` makes one"):
@@ -92,6 +104,12 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda data: data.update(files=None), "is damaged: files: Input should be a valid dictionary"),
     (lambda data: data["decisions"].update(temperature=0), "temperature 0.0 is not above 0"),
     (lambda data: data["decisions"]["review"][0].pop(), "differ in length"),
+    (lambda data: data["decisions"].update(temperature=float("inf")), "temperature: inf is not finite"),
+    (lambda data: data["decisions"]["offsets"].__setitem__(0, float("nan")), "offsets: nan is not finite"),
+    (lambda data: data["decisions"]["review"][1].__setitem__(0, float("nan")), "review: nan is not finite"),
+    (lambda data: data["decisions"]["thresholds"].__setitem__(1, float("nan")), "thresholds: nan is not within 0 and 1"),
+    (lambda data: data["decisions"]["thresholds"].__setitem__(1, 1.5), "thresholds: 1.5 is not within 0 and 1"),
+    (lambda data: data["canaries"][0]["scores"].__setitem__(0, float("nan")), "canaries: nan is not within 0 and 1"),
 ]
 
 

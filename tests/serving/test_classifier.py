@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from labels.documents import load_documents
 from labels.passages import split_passages
 from serving.admission import MAX_PASSAGE_CHARS
-from serving.bundle import Decisions
+from serving.bundle import BundleError, Decisions
 from serving.classifier import Classifier, calibrated
 from serving.results import Options, PassageIn
 from serving.scheduler import DeadlineExceededError, JobCancelledError
@@ -149,6 +149,14 @@ def test_a_score_in_the_review_band_is_named(classifier: Classifier, monkeypatch
     everything = replace(classifier.manifest.decisions, review=[[0.0, 1.0]] * 4)
     monkeypatch.setattr(classifier, "manifest", replace(classifier.manifest, decisions=everything))
     assert classifier.score_one(PassageIn(text="a")).review == TAGS
+
+
+def test_a_canary_that_is_no_number_is_wrong(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score that cannot be compared is no score that is right."""
+    decisions = replace(classifier.manifest.decisions, offsets=[math.nan] * 4)
+    monkeypatch.setattr(classifier, "manifest", replace(classifier.manifest, decisions=decisions))
+    with pytest.raises(BundleError, match="a canary's score differs by nan"):
+        classifier.check_canaries()
 
 
 def test_calibration_is_temperature_and_offset() -> None:

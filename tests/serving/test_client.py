@@ -142,6 +142,19 @@ def test_a_retry_after_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pauses == [0.0]
 
 
+def test_a_retry_after_that_cannot_be_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A year beyond any and words alike: the client pauses as without it."""
+    pauses: list[float] = []
+    monkeypatch.setattr("serving.client.time.sleep", pauses.append)
+    odd = [f"Fri, 31 Dec {year} 23:59:59 GMT" for year in ("9" * 11, "9" * 30)] + ["soon"]
+    full = [httpx.Response(429, headers={"Retry-After": told}) for told in odd]
+    tagger, _ = _answering(*full, httpx.Response(200, json={"codebook": "1.1", "tags": []}))
+    with tagger:
+        tagger.tags()
+    assert all(0 < pause < 1 for pause in pauses)
+    assert len(pauses) == 3
+
+
 def test_one_bad_text_is_one_error(base: str) -> None:
     """A lone surrogate is named by the service; the others are answered."""
     with TaggerClient(base) as tagger:

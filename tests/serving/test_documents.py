@@ -64,6 +64,14 @@ def test_an_empty_document_has_no_passages(client: TestClient) -> None:
         ("x", "text/plain", {"threshold": "advocacy_call:2"}, 422, "from 0 to 1"),
         ("x", "text/plain", {"threshold": "advocacy_call"}, 422, "TAG:VALUE"),
         ('{"text": "a"}', "application/json", {"top_k": "1"}, 422, "stand in the body, not in the query"),
+        ("x", "text/plain", {"thresholds": "a:0.5"}, 422, "unknown in the query: 'thresholds'; known: long, top_k, threshold,"),
+        (
+            '{"text": "a"}',
+            "application/json",
+            {"thresholds": "a:0.5"},
+            422,
+            "unknown in the query: 'thresholds'; options of a JSON",
+        ),
         ("x", "text/plain", {"timeout_ms": "0"}, 422, "the query is not as /docs says"),
         ("x", "text/plain", {"top_k": "0"}, 422, "the query is not as /docs says"),
         ('{"text": "a", "nonsense": 1}', "application/json", {}, 422, "not as /docs says"),
@@ -87,3 +95,14 @@ def test_too_many_passages_and_too_little_time(service_settings: Settings) -> No
         long = {"text": "\n\n".join(["word " * 170] * 3), "timeout_ms": 1}
         assert client.post("/v1/documents", json=long).status_code == 504
         assert len(post(client, "a\n\nb\n\nc").json()["results"]) == 3
+
+
+def test_the_example_in_the_documentation_is_what_the_service_answers(client: TestClient) -> None:
+    """Places, ids, tokens and tags of the example are those of its text."""
+    shown = client.get("/openapi.json").json()["components"]["schemas"]["DocumentAnswer"]["examples"][0]
+    found = post(client, "States should:\n- freeze their assets").json()
+    assert {name: shown[name] for name in ("usage", "segmenter", "characters")} == {
+        name: found[name] for name in ("usage", "segmenter", "characters")
+    }
+    assert shown["tags"].items() <= found["tags"].items()
+    assert [{**one, "scores": None} for one in shown["results"]] == [{**one, "scores": None} for one in found["results"]]

@@ -1,3 +1,4 @@
+import json
 import stat
 from pathlib import Path
 
@@ -46,13 +47,47 @@ def test_names_are_unique_and_known(path: Path) -> None:
     assert before == path.read_bytes()
 
 
-@pytest.mark.parametrize("body", ["{", "[5]", '[{"name": "a"}]'])
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize("body", ["{", "{}", '""', "null"])
 def test_a_damaged_file_is_refused(path: Path, body: str) -> None:
     """Damage never reads as 'no keys'."""
     path.parent.mkdir()
     path.write_text(body, encoding="utf-8")
     with pytest.raises(KeysError, match="cannot be read as keys"):
         read_keys(path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        5,
+        {"name": "a"},
+        {"name": "", "sha256": HASH, "scopes": ["tag"]},
+        {"name": "a", "sha256": None, "scopes": ["tag"]},
+        {"name": "a", "sha256": HASH[1:], "scopes": ["tag"]},
+        {"name": "a", "sha256": HASH, "scopes": "tag"},
+        {"name": "a", "sha256": HASH, "scopes": ["all"]},
+        {"name": "a", "sha256": HASH, "scopes": ["tag"], "until": "2027"},
+    ],
+)
+def test_a_wrong_entry_is_named(path: Path, entry: object) -> None:
+    """One that is not a name, a hash and known scopes is refused, whatever stands before it."""
+    path.parent.mkdir()
+    good = {"name": "b", "sha256": HASH, "scopes": ["tag", "label"]}
+    path.write_text(json.dumps([good]), encoding="utf-8")
+    assert [key.name for key in read_keys(path)] == ["b"]
+    path.write_text(json.dumps([good, entry]), encoding="utf-8")
+    with pytest.raises(KeysError, match=r"keys.json: cannot be read as keys: entry 2 must hold a name"):
+        read_keys(path)
+
+
+def test_a_file_that_cannot_be_reached_is_no_missing_one(path: Path) -> None:
+    """Only 'there is no such file' means that there are no keys."""
+    path.parent.write_text("a file where the folder should be", encoding="utf-8")
+    with pytest.raises(KeysError, match=r"cannot be read as keys: .*Not a directory"):
+        _ = KeyRing(path).keys
 
 
 def test_the_command(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

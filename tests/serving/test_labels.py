@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,28 @@ def test_more_labels_than_allowed_and_none_are_refused(client: TestClient) -> No
     assert client.post("/v1/labels", json={"labels": []}).status_code == 422
     assert client.post("/v1/labels", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
     assert client.post("/v1/labels", content=b"x", headers={"Content-Type": "text/csv"}).status_code == 415
+
+
+def test_labels_that_take_long_to_read_hold_up_nobody(
+    service_settings: Settings, running: Callable[[Settings], AbstractContextManager[str]]
+) -> None:
+    """Texts full of accents take a second; others are answered meanwhile. One that holds nothing but marks is pointed at."""
+    labels = [{**CALL, "text": "a" + "\u0301\u0316" * 995}] * 400 + [{**CALL, "text": "<p></p>"}]
+    with running(service_settings) as base, ThreadPoolExecutor(1) as pool, httpx.Client() as other:
+        began = time.monotonic()
+        adding = pool.submit(httpx.post, f"{base}/v1/labels", json={"labels": labels}, timeout=60)
+        waits = []
+        while not adding.done():
+            asked = time.monotonic()
+            assert other.get(f"{base}/health/live", timeout=60).status_code == 200
+            waits.append(time.monotonic() - asked)
+            time.sleep(0.02)
+        assert max(waits) < (time.monotonic() - began) / 2
+        answer = adding.result()
+        assert (answer.status_code, answer.json()["errors"]) == (
+            422,
+            [{"pointer": "/labels/400/text", "detail": "holds nothing once its marks are taken off"}],
+        )
 
 
 def test_each_route_asks_for_its_scope(service_settings: Settings) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from benchmarks.endurance.crowd import hostile, same
-from benchmarks.endurance.pressure import overload
+from benchmarks.endurance.pressure import from_here, overload
 from serving.settings import Settings
 
 Running = Callable[[Settings], AbstractContextManager[str]]
@@ -32,8 +32,8 @@ def test_broken_requests_harm_nobody(service_settings: Settings, running: Runnin
 
 def test_more_than_can_be_done_is_refused(service_settings: Settings, running: Running) -> None:
     """Answered or told 429, nothing else; what was accepted did not wait long, since the queue is short."""
-    with running(service_settings.model_copy(update={"max_queue_tokens": 1500})) as base:
-        found = asyncio.run(overload(_port(base), 5, 2.0))
+    with running(service_settings.model_copy(update={"max_interactive_tokens": 1500})) as base:
+        found = asyncio.run(overload(_port(base), 5, 2.0, from_here))
     assert found["right"], found
     assert found["statuses"]["429"] > 0
     assert found["statuses"]["200"] > 0

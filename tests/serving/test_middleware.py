@@ -20,15 +20,15 @@ def test_a_request_is_one_line_with_its_id_and_trace(client: TestClient, caplog:
     """The caller's id and trace are kept; neither text nor query nor key is."""
     caplog.set_level(logging.INFO, logger="tagger")
     answer = client.post(
-        "/v1/tag?secret=hidden",
-        json={"text": "Quetzalcoatlus"},
-        headers={"X-Request-ID": "mine-1", "traceparent": TRACE, "Authorization": "Bearer pt_x"},
+        "/v1/documents?threshold=historical_case:0.98765",
+        content="Quetzalcoatlus",
+        headers={"Content-Type": "text/plain", "X-Request-ID": "mine-1", "traceparent": TRACE, "Authorization": "Bearer pt_x"},
     )
     assert answer.headers["x-request-id"] == "mine-1"
     [line] = [one for one in _logged(caplog) if one["logger"] == "tagger.requests"]
-    assert (line["request_id"], line["route"], line["status"], line["method"]) == ("mine-1", "/v1/tag", 200, "POST")
+    assert (line["request_id"], line["route"], line["status"], line["method"]) == ("mine-1", "/v1/documents", 200, "POST")
     assert (line["trace_id"], line["parent_id"]) == (TRACE[3:35], TRACE[36:52])
-    assert not any(word in json.dumps(line) for word in ("uetzal", "hidden", "pt_x"))
+    assert not any(word in json.dumps(line) for word in ("uetzal", "98765", "pt_x"))
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "\x01"])

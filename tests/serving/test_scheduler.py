@@ -21,9 +21,9 @@ from serving.scheduler import (
 class Bench:
     """One scoring thread that is held until it is let go, and the order in which units were done."""
 
-    def __init__(self, capacity: int = 10**9) -> None:
+    def __init__(self, capacity: int = 10**9, interactive_capacity: int | None = None) -> None:
         """Start the thread and occupy it."""
-        self.scheduler = Scheduler(1, capacity)
+        self.scheduler = Scheduler(1, capacity, interactive_capacity=interactive_capacity)
         self.order: list[str] = []
         self.gate, self.busy = threading.Event(), threading.Event()
         self.holder = self.scheduler.submit(self._hold, 1, 1, interactive=True)
@@ -83,12 +83,29 @@ def test_jobs_of_one_kind_take_turns(bench: Bench) -> None:
     assert bench.order[:4].count("short") == 2
 
 
+def test_bulk_work_is_told_to_wait_longer_beside_interactive_work() -> None:
+    """It gets one unit of five then; and interactive jobs may have less room than bulk ones."""
+    bench = Bench(capacity=1000, interactive_capacity=100)
+    bulk = bench.submit("bulk", 1, interactive=False, tokens=2000)
+    alone = bench.scheduler.full(interactive=False)
+    assert bench.scheduler.full(interactive=True) is None
+    lone = bench.submit("lone", 1, interactive=True, tokens=100)
+    beside = bench.scheduler.full(interactive=False)
+    assert alone
+    assert beside == pytest.approx(5 * alone)
+    with pytest.raises(QueueFullError):
+        bench.submit("another", 1, interactive=True, tokens=1)
+    bench.gate.set()
+    assert (lone.wait(), bulk.wait()) == ([None], [None])
+    bench.scheduler.close()
+
+
 def test_a_full_queue_says_when_to_come_again() -> None:
-    """Work is counted in tokens; an empty queue takes a job of any size; room comes back as jobs end or are dropped."""
+    """Work is counted in tokens; where there is room, a job of any size is taken; it comes back as jobs end or are dropped."""
     bench = Bench(capacity=100)
-    first = bench.submit("a", 1, interactive=True, tokens=90)
+    first = bench.submit("a", 1, interactive=True, tokens=900)
     with pytest.raises(QueueFullError) as caught:
-        bench.submit("b", 1, interactive=True, tokens=10)
+        bench.submit("b", 1, interactive=True, tokens=1)
     assert caught.value.retry_after > 0
     bulk = bench.submit("bulk", 1, interactive=False, tokens=100)  # has room of its own, and takes none from others
     bench.scheduler.cancel(bulk)

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 
 from serving.keys import create_key, revoke_key
 from serving.serve import _is_loopback
+from serving.service import MOST_LONE
 
 SERVE = [sys.executable, "-m", "serving.cli", "serve"]
 
@@ -189,6 +190,19 @@ def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch:
     assert _ask(address, "/health/live")[0] == 0
 
 
+def test_what_cannot_be_finished_is_refused(quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After SIGTERM, accepted work that does not fit into `finish_seconds` is answered 503 rather than cut off."""
+    monkeypatch.setenv("TAGGER_DRAIN_SECONDS", "0.2")
+    monkeypatch.setenv("TAGGER_FINISH_SECONDS", "2")
+    with _started(quick_bundle, tmp_path) as (process, address), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_ask, address, passages=[{"text": "word " * 360}] * 900)
+        _wait_for(lambda: _metric(address, "tagger_queue_tokens") > 0)
+        process.send_signal(signal.SIGTERM)
+        status, problem = asked.result()
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    assert (status, "draining" in str(problem["detail"])) == (503, True)
+
+
 def test_a_replica_that_is_killed_comes_back(quick_bundle: Path, tmp_path: Path) -> None:
     """Two processes answer on one port, their metrics add up, and kill -9 of one leaves the other answering."""
     with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, address):
@@ -201,6 +215,32 @@ def test_a_replica_that_is_killed_comes_back(quick_bundle: Path, tmp_path: Path)
         assert statuses.count(200) >= 18  # what the dead one had accepted breaks, nothing else
         _wait_for(lambda: len(found := _replicas(process)) == 2 and children[0] not in found and _ready(address) == 2)
     assert not _replicas(process)
+
+
+def test_replicas_end_when_their_supervisor_is_killed(
+    quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kill -9 of the one that was started frees the port: nobody is left to stop what it has started."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # it cannot clear up behind itself
+    with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, address):
+        children = _wait_for(lambda: found if len(found := _replicas(process)) == 2 and _ready(address) == 2 else None)
+        process.kill()
+        try:
+            _wait_for(lambda: _refuses(int(address.rpartition(":")[2])), seconds=15)
+        finally:
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+
+def test_replicas_share_the_cores(quick_bundle: Path, tmp_path: Path) -> None:
+    """Each takes no more of them than its share, for many passages and for one that is alone."""
+    share = max(1, len(os.sched_getaffinity(0)) // 2)
+    with _started(quick_bundle, tmp_path, "--replicas", "2") as (process, _):
+        children = _wait_for(lambda: found if len(found := _replicas(process)) == 2 else None)
+        for child in children:
+            given = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+            assert {f"TAGGER_THREADS={share}".encode(), f"TAGGER_LONE_THREADS={min(share, MOST_LONE)}".encode()} <= set(given)
 
 
 def test_a_replica_that_is_started_again_asks_for_keys_too(quick_bundle: Path, tmp_path: Path) -> None:
@@ -260,8 +300,8 @@ def _started(bundle: Path, state: Path, *arguments: str) -> Iterator[tuple[subpr
             process.wait(30)
 
 
-def _wait_for(found: Callable[[], Any]) -> Any:
-    until = time.monotonic() + 60
+def _wait_for(found: Callable[[], Any], seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
     while not (value := found()) and time.monotonic() < until:
         time.sleep(0.05)
     assert value

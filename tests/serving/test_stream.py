@@ -83,6 +83,16 @@ def test_options_and_refusals(client: TestClient) -> None:
     assert client.post("/v1/tag/stream", content="", headers=NDJSON, params={"top_k": "0"}).status_code == 422
 
 
+@pytest.mark.parametrize("name", ["thresholds", "timeout_ms", "topk"])
+def test_an_unknown_option_is_named(client: TestClient, name: str) -> None:
+    """It would do nothing; a stream has no deadline. The answer says what is known, as the documentation does."""
+    answer = client.post("/v1/tag/stream", content='{"text": "a"}', headers=NDJSON, params={name: "5", "top_k": "1"})
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["pointer"]) == (422, f"/{name}")
+    shown = client.get("/openapi.json").json()["paths"]["/v1/tag/stream"]["post"]["parameters"]
+    assert error["detail"] == f"is unknown; known: {', '.join(one['name'] for one in shown)}"
+
+
 def test_results_come_while_lines_are_still_sent(service_settings: Settings, running: Running) -> None:
     """A caller who waits for each answer before the next line gets it; silence for too long ends the stream with a line."""
     with running(service_settings.model_copy(update={"body_seconds": 1.0})) as base:

@@ -1,21 +1,33 @@
 """Another champion while requests come: none fails, each answer names what made it, a bad bundle is refused."""
 
+import json
+import logging
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from serving import service as service_module
+from serving.bundle import BundleError
+from serving.classifier import Classifier
+from serving.encoding import Encoded
+from serving.logs import JsonLines
 from serving.registry import Registry
 from serving.service import load_bundle
 from serving.settings import Settings
 from tests.bundles import variants
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tests.conftest import Running
 
 
@@ -100,6 +112,169 @@ def test_a_bad_bundle_is_refused_and_the_old_one_serves_on(settings: Settings, q
         assert httpx.get(f"{address}/health/ready").status_code == 200
         registry.promote(three, why="good")
         wait_for(address, three)
+    registry.close()
+
+
+def test_a_check_of_the_old_model_says_nothing_of_the_new_one(
+    settings: Settings, quick_bundle: Path, running: "Running", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails after the swap leaves the server ready."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    with running(settings.model_copy(update={"canary_seconds": 1.0})) as address:
+        begun, gate = _hold_checks(monkeypatch, one)
+        assert begun.wait(10)
+        registry.promote(two, why="second")
+        wait_for(address, two)
+        gate.set()
+        assert set(_statuses(address, 0.8)) == {200}
+    registry.close()
+
+
+def test_a_hanging_check_of_the_old_model_keeps_the_new_one_from_nothing(
+    settings: Settings, quick_bundle: Path, running: "Running", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not ready while the checks hang; after the swap the new model is checked, and stays ready."""
+    monkeypatch.setattr(service_module, "CHECK_SECONDS", 0.5)
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    with running(settings.model_copy(update={"canary_seconds": 0.3})) as address:
+        _, gate = _hold_checks(monkeypatch, one)
+        until = time.monotonic() + 10
+        while httpx.get(f"{address}/health/ready").status_code == 200:
+            assert time.monotonic() < until
+        registry.promote(two, why="second")
+        wait_for(address, two)
+        assert set(_statuses(address, 3.0)) == {200}
+        gate.set()
+    registry.close()
+
+
+def test_a_replica_whose_checks_hang_ends(
+    settings: Settings, quick_bundle: Path, running: "Running", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells itself to stop, as it does when its scoring threads hang: its supervisor starts another."""
+    monkeypatch.setattr(service_module, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(service_module, "_LOOK_SECONDS", 0.1)
+    [one] = variants(quick_bundle, settings.models, 1)
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        lone = settings.model_copy(update={"bundle": settings.models / one, "canary_seconds": 0.2, "replica": True})
+        with running(lone) as address:
+            time.sleep(1)
+            assert not told.is_set()
+            _, gate = _hold_checks(monkeypatch, one)
+            until = time.monotonic() + 10
+            while not told.is_set() and time.monotonic() < until:
+                time.sleep(0.05)  # a wait for the event would keep the handler from running
+            assert told.is_set()
+            assert "the engine hangs" in httpx.get(f"{address}/health/ready").json()["detail"]
+            gate.set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _hold_checks(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[threading.Event, threading.Event]:
+    """Checks of a bundle's canaries that begin, and fail once they are let go."""
+    begun, gate = threading.Event(), threading.Event()
+    genuine = Classifier.check_canaries
+
+    def held(self: Classifier) -> float:
+        if self.manifest.name != name:
+            return genuine(self)
+        begun.set()
+        gate.wait(30)
+        message = "a canary's score differs"
+        raise BundleError(message)
+
+    monkeypatch.setattr(Classifier, "check_canaries", held)
+    return begun, gate
+
+
+def _statuses(address: str, seconds: float) -> Iterator[int]:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield httpx.get(f"{address}/health/ready").status_code
+
+
+def test_the_log_names_both_bundles_and_an_absent_registry_once(
+    settings: Settings,
+    quick_bundle: Path,
+    running: "Running",
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A line a swap; while the database is away one line, and one more when it goes again."""
+    caplog.set_level(logging.INFO, logger="tagger")
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    looks = 0
+
+    def away(_registry: Registry) -> str:
+        nonlocal looks
+        looks += 1
+        message = "the database is away"
+        raise OSError(message)
+
+    def told(text: str) -> list[dict[str, object]]:
+        lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "tagger"]
+        return [line for line in lines if str(line["message"]).startswith(text)]
+
+    with running(settings) as address:
+        for name, number in ((two, 1), (one, 2)):
+            with monkeypatch.context() as patch:
+                patch.setattr(Registry, "bundle", away)
+                until = time.monotonic() + 10
+                while looks < 3 * number and time.monotonic() < until:
+                    time.sleep(0.02)
+            assert len(told("the registry does not answer")) == number
+            registry.promote(name, why="next")
+            wait_for(address, name)
+    assert [(line.get("bundle"), line.get("before")) for line in told("swapped")] == [(two, one), (one, two)]
+    registry.close()
+
+
+def test_what_the_old_model_still_does_is_counted(
+    settings: Settings, quick_bundle: Path, running: "Running", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue and the time of its threads stay in the metrics until it has ended."""
+    one, two = variants(quick_bundle, settings.models, 2)
+    registry = Registry.open(settings)
+    registry.promote(one, why="first")
+    begun, gate = threading.Event(), threading.Event()
+    genuine = Classifier._logits
+
+    def held(self: Classifier, encoded: Encoded) -> "NDArray[np.float64]":
+        if threading.current_thread().name.startswith("score") and not begun.is_set():
+            begun.set()
+            gate.wait(30)
+        return genuine(self, encoded)
+
+    def found(address: str, name: str) -> float:
+        lines = httpx.get(f"{address}/metrics").text.splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"tagger_{name} "))
+
+    with running(settings) as address, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(Classifier, "_logits", held)
+        answer = pool.submit(httpx.post, f"{address}/v1/tag", json={"text": "We urge you."}, timeout=60)
+        assert begun.wait(10)
+        registry.promote(two, why="second")
+        wait_for(address, two)
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert found(address, "queue_tokens") > 0
+        before = found(address, "inference_seconds_total")
+        gate.set()
+        assert answer.result().json()["model"]["version"] == one
+        assert found(address, "inference_seconds_total") - before > 1.9
+        until = time.monotonic() + 10
+        while found(address, "queue_tokens") and time.monotonic() < until:
+            time.sleep(0.05)
+        assert found(address, "queue_tokens") == 0
     registry.close()
 
 

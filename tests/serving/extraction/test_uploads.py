@@ -1,17 +1,26 @@
 """Documents over HTTP: as a body or an upload, the same extraction as `tagger score`, refusals that say why."""
 
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from labels.passages import split_passages
 from serving.app import create_app
-from serving.extraction.isolated import DocumentReader
+from serving.extraction.extracted import Extracted
+from serving.extraction.isolated import DocumentReader, ReaderPool
 from serving.settings import Settings
 from tests.serving.extraction import writers
 from tests.serving.extraction.test_formats import prose
 
+Running = Callable[[Settings], AbstractContextManager[str]]
 TYPES = {
     "html": "text/html; charset=utf-8",
     "pdf": "application/pdf",
@@ -44,6 +53,8 @@ def test_a_document_as_body_and_as_upload(client: TestClient, kind: str) -> None
 @pytest.mark.parametrize(
     ("files", "status", "said"),
     [
+        ([("file", ("a.txt", b"one")), ("file", ("b.txt", b"two"))], 422, "has 2 parts: file ('a.txt'), file ('b.txt')"),
+        ([("file", (f"{number}.txt", b"one")) for number in range(40)], 422, "has 40 parts: file ('0.txt')"),
         ({"file": ("a.pdf", b"%PDF-1.4 broken")}, 422, "is no whole PDF"),
         ({"file": ("a.docx", b"PK\x03\x04 broken")}, 422, "is no whole zip archive"),
         ({"file": ("a.xyz", b"words")}, 415, "is of no known type"),
@@ -78,3 +89,77 @@ def test_without_the_extra_the_service_says_so(client: TestClient, monkeypatch: 
     assert answer.status_code == 415
     assert "passage-tagger[documents]" in answer.json()["detail"]
     assert client.post("/v1/documents", content="Words.", headers={"content-type": "text/plain"}).status_code == 200
+
+
+def _hold_readers(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[bytes]]:
+    """Readers that wait to be let go, and the documents that they have begun."""
+    gate, begun = threading.Event(), []
+    genuine = ReaderPool.read
+
+    def held(self: ReaderPool, content: bytes, kind: str) -> Extracted:
+        begun.append(content)
+        assert gate.wait(30)
+        return genuine(self, content, kind)
+
+    monkeypatch.setattr(ReaderPool, "read", held)
+    return gate, begun
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _page(base: str, **query: Any) -> httpx.Response:
+    page = "<p>We urge the Council to act.</p>"
+    return httpx.post(f"{base}/v1/documents", content=page, headers={"content-type": "text/html"}, params=query, timeout=60)
+
+
+def _connect(base: str, length: int) -> socket.socket:
+    """A connection over which a document of this length has been announced, and nothing of it sent."""
+    port = int(base.rpartition(":")[2])
+    caller = socket.create_connection(("127.0.0.1", port), timeout=10)
+    head = f"POST /v1/documents HTTP/1.1\r\nHost: x\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n"
+    caller.sendall(head.encode())
+    return caller
+
+
+def test_no_more_documents_are_held_than_there_is_room_for(
+    service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429 with Retry-After before a byte of the body has come, counted; the accepted is answered, and there is room again."""
+    gate, begun = _hold_readers(monkeypatch)
+    with running(service_settings.model_copy(update={"max_held_bytes": 4 * 2**20})) as base, ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(_page, base)
+            _wait_until(lambda: bool(begun))
+            with _connect(base, 100) as second:
+                head = second.recv(10_000).decode().lower()
+            assert head.startswith("http/1.1 429")
+            assert "retry-after: 5" in head
+            assert 'tagger_rejected_total{reason="queue_full"} 1.0' in httpx.get(f"{base}/metrics").text
+        finally:
+            gate.set()
+        assert first.result().status_code == 200
+        assert _page(base).status_code == 200
+
+
+def test_a_document_whose_caller_has_gone_is_not_read(
+    service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a reader is dropped when its caller leaves or its time is over; nobody else notices."""
+    gate, begun = _hold_readers(monkeypatch)
+    with running(service_settings) as base, ThreadPoolExecutor(2) as pool:
+        try:
+            others = [pool.submit(_page, base) for _ in range(2)]
+            _wait_until(lambda: len(begun) == 2)
+            with _connect(base, 11) as caller:
+                caller.sendall(b"<p>Gone</p>")
+            _wait_until(lambda: 'tagger_rejected_total{reason="caller_gone"} 1.0' in httpx.get(f"{base}/metrics").text)
+            assert _page(base, timeout_ms=100).status_code == 504
+        finally:
+            gate.set()
+        assert [other.result().status_code for other in others] == [200, 200]
+        assert len(begun) == 2

@@ -1,0 +1,149 @@
+"""Connections: uvicorn's protocol, with what it lacks under attack and overload.
+
+A head has a time and a size, a body that nobody reads any more is not drained for ever, connections are bounded. When the
+queue of interactive work is full, small requests to score are refused before anything of them is parsed: refusing one the
+long way costs a third of scoring it, so that ten times the load would leave no time for scoring at all.
+"""
+
+import asyncio
+import math
+import resource
+from asyncio import TimerHandle
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.metrics import Metrics
+from serving.middleware import HEADERS
+from serving.problems import REASONS, problem_response
+from serving.service import Service
+
+SERVICE = "service"
+"""By which a connection finds the service in the state of the application's lifespan."""
+MOST_HEAD_BYTES = 64 * 1024
+SMALL_BYTES = 2048
+"""A body of at most so many bytes is interactive work, whatever is in it."""
+_LINGER_SECONDS = 5.0
+"""For which a body is still read, and thrown away, after its request was answered: cut off at once, the answer may get lost."""
+_MOST_FILES = 65_536
+_OTHER_FILES = 256
+"""Descriptors that connections leave for the rest of the process."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. What is refused here is counted in the metrics, and not logged line by line."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Start the clock of the first head, or refuse the connection when there are too many."""
+        super().connection_made(transport)
+        self._in_head, self._head_bytes = True, 0
+        self._timer: TimerHandle | None = None
+        self._service: Service | None = self.app_state.get(SERVICE)
+        if self._service is None:  # not started yet
+            return
+        if len(self.connections) > most_connections():
+            self._end(self._service, 503, "too many connections", "connections")
+        else:
+            self._start(self._service)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bound the head that is being read."""
+        if self._in_head and self._service:
+            self._head_bytes += len(data)
+            if self._timer is None:  # the first byte of a further request
+                self._start(self._service)
+        super().data_received(data)
+        if self._service and self._in_head and self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self._end(self._service, 431, f"the head of the request has more than {MOST_HEAD_BYTES} bytes", "head_too_large")
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; a small request to score is answered 429 at once when the queue is full."""
+        self._in_head, self._head_bytes = False, 0
+        self._stop()
+        app = self.app
+        if self._service and (seconds := self._full(self._service)):
+            self.app = refusing(seconds, self._service.metrics)
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = app
+
+    def on_message_complete(self) -> None:
+        """The body is whole: what comes next is another head."""
+        super().on_message_complete()
+        self._in_head = True
+        self._stop()
+
+    def on_response_complete(self) -> None:
+        """A body that is still arriving is read for a moment, then the connection ends."""
+        super().on_response_complete()
+        if not self._in_head and not self.transport.is_closing():
+            self._stop()
+            self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _full(self, service: Service) -> float | None:
+        """Seconds after which a request like this one may find room, or None when it is to be looked at."""
+        if self.url.partition(b"?")[0] != b"/v1/tag" or service.stopping.is_set():
+            return None
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        if not (length.isdigit() and int(length) <= SMALL_BYTES):
+            return None
+        return service.classifier.scheduler.full(interactive=True)
+
+    def _start(self, service: Service) -> None:
+        self._timer = self.loop.call_later(service.settings.body_seconds, self._late, service)
+
+    def _stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self, service: Service) -> None:
+        if self._head_bytes:
+            detail = f"the head of the request did not arrive within {service.settings.body_seconds:g} s"
+            self._end(service, 408, detail, REASONS[408])
+        else:
+            self.transport.close()
+
+    def _end(self, service: Service, status: int, detail: str, reason: str) -> None:
+        """Answer what is no request yet, and end the connection."""
+        service.metrics.rejected.labels(reason).inc()
+        answer = problem_response(status, detail, headers={**HEADERS, "Connection": "close"})
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
+        self.transport.close()
+
+
+def refusing(seconds: float, metrics: Metrics) -> ASGIApp:
+    """An application that only says that the queue is full, and counts it as the routes do."""
+    wait = max(1, math.ceil(seconds))
+    answer: Response = problem_response(
+        429, f"the queue is full; try again in {wait} s", headers={**HEADERS, "Retry-After": str(wait)}
+    )
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        metrics.requests.labels("/v1/tag", "429").inc()
+        metrics.rejected.labels(REASONS[429]).inc()
+        await answer(scope, receive, send)
+
+    return refuse
+
+
+def most_connections() -> int:
+    """Connections at a time: the files that this process may open, but some."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (_MOST_FILES if soft == resource.RLIM_INFINITY else soft) - _OTHER_FILES)
+
+
+def allow_files() -> None:
+    """Raise this process's own limit of open files as far as it may: shells begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

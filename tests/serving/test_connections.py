@@ -1,0 +1,143 @@
+"""What connections may do to a real server: slow, large and many heads, bodies without end, and a full queue."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import httpx
+import numpy as np
+import pytest
+
+from serving import connections
+from serving.classifier import Classifier
+from serving.encoding import Encoded
+from serving.settings import Settings
+
+Running = Callable[[Settings], AbstractContextManager[str]]
+
+
+def connected(base: str) -> socket.socket:
+    """A connection to a server."""
+    return socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=10)
+
+
+def rest_of(caller: socket.socket) -> bytes:
+    """All that is sent until the connection ends."""
+    found = b""
+    try:
+        while piece := caller.recv(65536):
+            found += piece
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def rejected(base: str, reason: str) -> float:
+    """How many requests were not scored for that reason."""
+    lines = httpx.get(f"{base}/metrics").text.splitlines()
+    wanted = f'tagger_rejected_total{{reason="{reason}"}} '
+    return next((float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted)), 0.0)
+
+
+def test_a_head_that_does_not_end_is_408(service_settings: Settings, running: Running) -> None:
+    """However often a byte comes; on a connection that has been used before, too. One that sends nothing is closed."""
+    with running(service_settings.model_copy(update={"body_seconds": 0.6})) as base:
+        with connected(base) as silent, connected(base) as caller:
+            caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+            began = time.monotonic()
+            try:
+                for byte in b"\r\nPOST /v1/tag HTTP/1.1\r\nHost: " + b"x" * 60:
+                    caller.sendall(bytes([byte]))
+                    time.sleep(0.05)
+            except OSError:
+                pass
+            assert time.monotonic() - began < 3
+            answer = rest_of(caller)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"did not arrive within 0.6 s" in answer
+            assert rest_of(silent) == b""
+        assert rejected(base, "body_timeout") == 1
+
+
+def test_a_head_without_bounds_is_431(service_settings: Settings, running: Running) -> None:
+    """As a problem document; the next caller is served."""
+    with running(service_settings) as base:
+        with connected(base) as caller:
+            caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
+            try:
+                for number in range(20_000):
+                    caller.sendall(b"X-%d: a\r\n" % number)
+            except OSError:
+                pass
+            answer = rest_of(caller)
+        assert not answer or answer.startswith(b"HTTP/1.1 431 ")
+        assert rejected(base, "head_too_large") == 1
+
+
+def test_a_body_that_nobody_reads_ends_the_connection(
+    service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a refusal, what still comes is thrown away for a moment only; the answer arrives."""
+    monkeypatch.setattr(connections, "_LINGER_SECONDS", 0.5)
+    with running(service_settings) as base, connected(base) as caller:
+        caller.sendall(b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: text/x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 415 ")
+        began = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT011, PT012 - whichever the closed connection gives, whenever
+            while time.monotonic() - began < 8:
+                caller.sendall(b"1\r\na\r\n")
+                time.sleep(0.02)
+        assert time.monotonic() - began < 5
+
+
+def test_connections_are_bounded(service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is told so and closed; as others leave, there is room again."""
+    monkeypatch.setattr(connections, "most_connections", lambda: 2)
+    with running(service_settings) as base:
+        with connected(base) as one, connected(base) as other, connected(base) as third:
+            assert rest_of(third).startswith(b"HTTP/1.1 503 ")
+            for caller in (one, other):
+                caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+        time.sleep(0.2)
+        assert httpx.get(f"{base}/health/live").status_code == 200
+        assert rejected(base, "connections") == 1
+
+
+def test_a_full_queue_refuses_small_requests_unread(
+    service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429 with a Retry-After before the body has come; counted; the connection stays; what was accepted is answered."""
+    gate, genuine = threading.Event(), Classifier._logits
+    settings = service_settings.model_copy(update={"max_interactive_tokens": 20, "canary_seconds": 60.0})
+    with running(settings) as base, httpx.Client(base_url=base) as http, connected(base) as caller:
+
+        def held(self: Classifier, encoded: Encoded) -> np.ndarray:
+            assert gate.wait(20)
+            return genuine(self, encoded)
+
+        monkeypatch.setattr(Classifier, "_logits", held)
+        found: list[int] = []
+        accepted = threading.Thread(target=lambda: found.append(http.post("/v1/tag", json={"text": "word " * 50}).status_code))
+        accepted.start()
+        body = json.dumps({"text": "a"}).encode()
+        head = b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        until = time.monotonic() + 10
+        while "tagger_queue_tokens 0.0" in httpx.get(f"{base}/metrics").text and time.monotonic() < until:
+            time.sleep(0.02)
+        for _ in range(2):
+            caller.sendall(head)
+            answer = caller.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 429 ")
+            assert b"\r\nretry-after: " in answer.lower()
+            caller.sendall(body)
+        gate.set()
+        accepted.join(10)
+        assert found == [200]
+        assert rejected(base, "queue_full") == 2
+        caller.sendall(head + body)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
