@@ -24,6 +24,8 @@ SERVICE = "service"
 MOST_HEAD_BYTES = 64 * 1024
 SMALL_BYTES = 2048
 """A body of at most so many bytes is interactive work, whatever is in it."""
+_BYTES_A_TOKEN = 5
+"""Of a small request's body, its braces and quotes included."""
 _LINGER_SECONDS = 5.0
 """For which a body is still read, and thrown away, after its request was answered: cut off at once, the answer may get lost."""
 _MOST_FILES = 65_536
@@ -38,6 +40,7 @@ class Connection(HttpToolsProtocol):
         """Start the clock of the first head, or refuse the connection when there are too many."""
         super().connection_made(transport)
         self._in_head, self._head_bytes = True, 0
+        self._promised = 0
         self._timer: TimerHandle | None = None
         self._service: Service | None = self.app_state.get(SERVICE)
         if self._service is None:  # not started yet
@@ -50,6 +53,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
         self._stop()
+        self._keep_promise()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -82,19 +86,32 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """A body that is still arriving is read for a moment, then the connection ends."""
+        self._keep_promise()
         super().on_response_complete()
         if not self._in_head and not self.transport.is_closing():
             self._stop()
             self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def _full(self, service: Service) -> float | None:
-        """Seconds after which a request like this one may find room, or None when it is to be looked at."""
+        """Seconds after which a request like this one may find room, or None when it is let in, which promises it some.
+
+        Heads are read by the hundred before the first of their requests gets as far as the queue.
+        """
         if self.url.partition(b"?")[0] != b"/v1/tag" or service.stopping.is_set():
             return None
         length = next((value for name, value in self.headers if name == b"content-length"), b"")
         if not (length.isdigit() and int(length) <= SMALL_BYTES):
             return None
-        return service.classifier.scheduler.full(interactive=True)
+        seconds = service.classifier.scheduler.full(interactive=True, promised=service.promised)
+        if seconds is None and not self._promised:  # of a pipelined request none
+            self._promised = int(length) // _BYTES_A_TOKEN + 1
+            service.promised += self._promised
+        return seconds
+
+    def _keep_promise(self) -> None:
+        if self._service:
+            self._service.promised -= self._promised
+            self._promised = 0
 
     def _start(self, service: Service) -> None:
         self._timer = self.loop.call_later(service.settings.body_seconds, self._late, service)

@@ -145,12 +145,13 @@ class Scheduler:
         """Work that waits or is being done, in tokens."""
         return sum(self._held.values())
 
-    def full(self, *, interactive: bool) -> float | None:
+    def full(self, *, interactive: bool, promised: int = 0) -> float | None:
         """Seconds after which there will be room for another job of this kind, or None when there is now.
 
+        `promised`: tokens of work that was let in and may not have been submitted yet, where that is known to be more.
         Computed from the rate of the last units; beside waiting interactive jobs, bulk ones get one unit of `PATIENCE` + 1.
         """
-        over = self._held[interactive] - self._capacity[interactive]
+        over = max(self._held[interactive], promised) - self._capacity[interactive]
         if over < 0:
             return None
         rate = len(self._workers) * self._unit_tokens / self._unit_seconds

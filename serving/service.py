@@ -104,6 +104,8 @@ class Service:
     """Opened when it is first needed: tagging needs none."""
     room: Room = field(init=False)
     """For documents, from before their bytes are read until they are answered."""
+    promised: int = 0
+    """Work in tokens of small requests that were let in and are not answered yet; see `connections`."""
     canaries_right: bool = False
     canaries_checked: float = 0.0
     """When they were last scored right: a time of `time.monotonic()`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import math
 import random
 import statistics
 import subprocess
@@ -14,12 +15,12 @@ from typing import Any
 from benchmarks.endurance.caller import Caller, body_of, passages, shared
 
 _PATIENCE_SECONDS = 30
-_HANDS = 400
-"""Requests that `hey` has under way at most."""
+_CALM, _PRESSED = 25, 5
+"""Requests a second of one worker: few workers send no bursts, many go on sending while the queue is full of others."""
 Arrived = list[tuple[int, float]]
 """Status and seconds of each request; status 0 for one that was not answered."""
-Arrive = Callable[[int, Sequence[str], float, float], Awaitable[Arrived]]
-"""Sends passages to a port at so many requests a second, for so many seconds."""
+Arrive = Callable[[int, Sequence[str], float, float, int], Awaitable[Arrived]]
+"""Sends passages to a port at so many requests a second, for so many seconds; each worker sends so many a second."""
 
 
 async def overload(port: int, factor: float, seconds: float, arrive: Arrive) -> dict[str, Any]:
@@ -34,8 +35,8 @@ async def overload(port: int, factor: float, seconds: float, arrive: Arrive) -> 
     started = time.perf_counter()
     await shared(texts, 8, port, ask)
     capacity = len(texts) / (time.perf_counter() - started)
-    calm = await arrive(port, texts, capacity / 2, seconds)
-    pressed = await arrive(port, texts, capacity * factor, seconds)
+    calm = await arrive(port, texts, capacity / 2, seconds, _CALM)
+    pressed = await arrive(port, texts, capacity * factor, seconds, _PRESSED)
     statuses = Counter(status for status, _ in pressed)
     p99 = {name: _p99([took for status, took in found if status == 200]) for name, found in (("half", calm), ("over", pressed))}
     return {
@@ -51,8 +52,8 @@ async def overload(port: int, factor: float, seconds: float, arrive: Arrive) -> 
     }
 
 
-async def from_here(port: int, texts: Sequence[str], rate: float, seconds: float) -> Arrived:
-    """Sent by this process, which can do some hundred requests a second."""
+async def from_here(port: int, texts: Sequence[str], rate: float, seconds: float, _pace: int) -> Arrived:
+    """Sent by this process, which can do some hundred requests a second, however many are under way."""
     idle: list[Caller] = []
 
     async def one(text: str) -> tuple[int, float]:
@@ -76,12 +77,13 @@ async def from_here(port: int, texts: Sequence[str], rate: float, seconds: float
     return list(found)
 
 
-async def by_hey(port: int, texts: Sequence[str], rate: float, seconds: float) -> Arrived:
+async def by_hey(port: int, texts: Sequence[str], rate: float, seconds: float, pace: int) -> Arrived:
     """Sent by `hey`, a compiled process (Debian's package): a passage of median length, again and again."""
     with NamedTemporaryFile(suffix=".json") as file:
         file.write(body_of(sorted(texts, key=len)[len(texts) // 2]))
         file.flush()
-        options = ["-z", f"{seconds}s", "-c", str(_HANDS), "-q", f"{rate / _HANDS:.4f}", "-t", str(_PATIENCE_SECONDS)]
+        workers = math.ceil(rate / pace)
+        options = ["-z", f"{seconds}s", "-c", str(workers), "-q", f"{rate / workers:.4f}", "-t", str(_PATIENCE_SECONDS)]
         body = ["-m", "POST", "-T", "application/json", "-D", file.name]
         process = await asyncio.create_subprocess_exec(
             *("hey", *options, *body, "-o", "csv", f"http://127.0.0.1:{port}/v1/tag"), stdout=subprocess.PIPE
