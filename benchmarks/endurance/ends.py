@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.endurance.caller import Caller, body_of, passages, shared
 
-_NOT_TAKEN = (ConnectionRefusedError, ConnectionResetError)
+_LIFE_SECONDS = 6.0
+"""Between two kills: a replica that dies sooner after its start is taken to be broken, and started again after a pause."""
 
 
 async def stopped(port: int, stop: Callable[[], None], clients: int) -> dict[str, Any]:
@@ -81,7 +82,7 @@ async def killed(port: int, pid: int, kills: int, clients: int) -> dict[str, Any
     asking = [asyncio.create_task(client(first)) for first in range(clients)]
     back: list[float] = []
     for _ in range(kills):
-        await asyncio.sleep(1)
+        await asyncio.sleep(_LIFE_SECONDS)
         victim = _replicas(pid)[0]
         os.kill(victim, signal.SIGKILL)
         began = time.perf_counter()
