@@ -12,10 +12,12 @@ MOST_SENTENCES = 32
 """Spans of a passage, or of each part of a split one, that are scored to find the one that carries a tag."""
 SENTENCE_CONTEXT_WORDS = 60
 """Of a longer context the end is read with each sentence; the segmentation makes none that is longer."""
+_CHARS_A_SENTENCE = 20
+"""Few sentences are shorter."""
 _CHARS_A_TOKEN = 4
 """English text holds about four characters a token: good enough to bound the work that waits."""
 _LEAST_BYTES = 4 * 2**20
-"""Room that each document takes, however small: what is packed into it may be as large as the longest text."""
+"""Room that each packed document takes, however small: what is in it may be as large as the longest text."""
 _RETRY_SECONDS = 5.0
 """How long a document will take is not known before it is read; most are done by then."""
 
@@ -28,9 +30,12 @@ class Room:
         self._most, self._held = most, 0
 
     @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Keep `size` bytes taken meanwhile. Raises QueueFullError without room; where all is free, any size finds some."""
-        size = max(size, _LEAST_BYTES)
+    def hold(self, size: int, *, packed: bool) -> Iterator[None]:
+        """Keep `size` bytes taken meanwhile. Raises QueueFullError without room; where all is free, any size finds some.
+
+        `packed`: whether the text may be larger than the bytes.
+        """
+        size = max(size, _LEAST_BYTES) if packed else size
         if self._held and self._held + size > self._most:
             raise QueueFullError(_RETRY_SECONDS)
         self._held += size
@@ -46,7 +51,8 @@ def estimated_tokens(passage: PassageIn, *, sentences: bool) -> int:
     tokens = (min(len(passage.text), MAX_PASSAGE_CHARS) + min(len(passage.context), MAX_PASSAGE_CHARS)) // _CHARS_A_TOKEN + 2
     if not sentences or longest > MAX_PASSAGE_CHARS:
         return tokens
-    return 2 * tokens + MOST_SENTENCES * min(len(passage.context) // _CHARS_A_TOKEN, 2 * SENTENCE_CONTEXT_WORDS)
+    spans = min(MOST_SENTENCES, len(passage.text) // _CHARS_A_SENTENCE + 1)
+    return 2 * tokens + spans * min(len(passage.context) // _CHARS_A_TOKEN, 2 * SENTENCE_CONTEXT_WORDS)
 
 
 def refusal(passage: PassageIn) -> ItemError | None:

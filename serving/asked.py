@@ -48,13 +48,15 @@ def asked_of_document(
     return asked.model_copy(update={"timeout_ms": timeout_ms})
 
 
+_MOST_NAMED = 20
+"""Of mistakes in one answer."""
 STREAM_OPTIONS = tuple(inspect.signature(asked_in_query).parameters)
 DOCUMENT_OPTIONS = (*STREAM_OPTIONS, "timeout_ms")
 
 
 def check_query(request: Request, known: Sequence[str] = ()) -> None:
     """Raise RequestProblem for a name in the query that is not `known`: as an option it would do nothing, in silence."""
-    unknown = [name for name in request.query_params if name not in known]
+    unknown = [name for name in request.query_params if name not in known][:_MOST_NAMED]
     if unknown:
         allowed = f"known: {', '.join(known)}" if known else "options of a JSON body stand in the body, not in the query"
         errors = [{"pointer": f"/{name}", "detail": f"is unknown; {allowed}"} for name in unknown]

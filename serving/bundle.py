@@ -209,7 +209,7 @@ def _check_versions(path: Path, manifest: Manifest) -> None:
 
 def _check_name(path: Path, manifest: Manifest) -> None:
     expected = f"{manifest.profile}-{manifest.sha256[:12]}"
-    if re.fullmatch(r".+-[0-9a-f]{12}", manifest.name) and manifest.name != expected:
+    if re.fullmatch(re.escape(manifest.profile) + r"-[0-9a-f]{12}", manifest.name) and manifest.name != expected:
         message = f"{path}: has changed: by its content the bundle is {expected}, its folder is named {manifest.name}"
         raise BundleError(message)
 

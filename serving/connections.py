@@ -9,6 +9,7 @@ import asyncio
 import math
 import resource
 from asyncio import TimerHandle
+from contextlib import suppress
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,9 +24,11 @@ SERVICE = "service"
 """By which a connection finds the service in the state of the application's lifespan."""
 MOST_HEAD_BYTES = 64 * 1024
 SMALL_BYTES = 2048
-"""A body of at most so many bytes is interactive work, whatever is in it."""
+"""A body of at most so many bytes is taken for interactive work, which it nearly always is; nobody has looked at it yet."""
 _BYTES_A_TOKEN = 5
 """Of a small request's body, its braces and quotes included."""
+_BODY_SECONDS = 1.0
+"""For which the body of a refused request is waited for, where it must be."""
 _LINGER_SECONDS = 5.0
 """For which a body is still read, and thrown away, after its request was answered: cut off at once, the answer may get lost."""
 _MOST_FILES = 65_536
@@ -40,7 +43,7 @@ class Connection(HttpToolsProtocol):
         """Start the clock of the first head, or refuse the connection when there are too many."""
         super().connection_made(transport)
         self._in_head, self._head_bytes = True, 0
-        self._promised = 0
+        self._small = self._promised = 0
         self._timer: TimerHandle | None = None
         self._service: Service | None = self.app_state.get(SERVICE)
         if self._service is None:  # not started yet
@@ -58,12 +61,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bound the head that is being read."""
-        if self._in_head and self._service:
-            self._head_bytes += len(data)
-            if self._timer is None:  # the first byte of a further request
-                self._start(self._service)
+        self._head_bytes += len(data)  # of a body, on_body takes them back: what is left there are trailers
+        if self._service and self._in_head and self._timer is None and not self._answering():  # a further request begins
+            self._start(self._service)
         super().data_received(data)
-        if self._service and self._in_head and self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+        if self._service and self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
             self._end(self._service, 431, f"the head of the request has more than {MOST_HEAD_BYTES} bytes", "head_too_large")
 
     def on_headers_complete(self) -> None:
@@ -72,7 +74,7 @@ class Connection(HttpToolsProtocol):
         self._stop()
         app = self.app
         if self._service and (seconds := self._full(self._service)):
-            self.app = refusing(seconds, self._service.metrics)
+            self.app = refusing(seconds, self._service.metrics, self.parser.should_keep_alive())
         try:
             super().on_headers_complete()
         finally:
@@ -81,32 +83,48 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The body is whole: what comes next is another head."""
         super().on_message_complete()
-        self._in_head = True
+        self._in_head, self._head_bytes = True, 0
         self._stop()
+        if self._answering():
+            self._promise()
+        else:  # answered before: the body's bytes have stopped the clock of an idle connection
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body has come."""
+        super().on_body(body)
+        self._head_bytes = 0
 
     def on_response_complete(self) -> None:
         """A body that is still arriving is read for a moment, then the connection ends."""
         self._keep_promise()
         super().on_response_complete()
-        if not self._in_head and not self.transport.is_closing():
+        if not self._in_head and not self._answering() and not self.transport.is_closing():
             self._stop()
             self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def _full(self, service: Service) -> float | None:
-        """Seconds after which a request like this one may find room, or None when it is let in, which promises it some.
-
-        Heads are read by the hundred before the first of their requests gets as far as the queue.
-        """
-        if self.url.partition(b"?")[0] != b"/v1/tag" or service.stopping.is_set():
+        """Seconds after which a request like this one may find room, or None when it is to be looked at."""
+        self._small = 0
+        if self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] != b"/v1/tag" or service.stopping.is_set():
             return None
         length = next((value for name, value in self.headers if name == b"content-length"), b"")
         if not (length.isdigit() and int(length) <= SMALL_BYTES):
             return None
         seconds = service.classifier.scheduler.full(interactive=True, promised=service.promised)
-        if seconds is None and not self._promised:  # of a pipelined request none
-            self._promised = int(length) // _BYTES_A_TOKEN + 1
-            service.promised += self._promised
+        self._small = 0 if seconds else int(length) // _BYTES_A_TOKEN + 1
         return seconds
+
+    def _answering(self) -> bool:
+        """Whether a request waits for its answer."""
+        return bool(self.cycle) and not self.cycle.response_complete
+
+    def _promise(self) -> None:
+        """Count a small request as work: requests are read by the hundred before the first of them gets to the queue."""
+        if self._service and not self._promised:  # of pipelined ones the first
+            self._promised = self._small
+            self._service.promised += self._promised
 
     def _keep_promise(self) -> None:
         if self._service:
@@ -129,22 +147,31 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _end(self, service: Service, status: int, detail: str, reason: str) -> None:
-        """Answer what is no request yet, and end the connection."""
+        """Answer what is no request yet, unless another one waits for its answer, and end the connection."""
         service.metrics.rejected.labels(reason).inc()
         answer = problem_response(status, detail, headers={**HEADERS, "Connection": "close"})
         head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
-        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
+        if not self._answering():
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
         self.transport.close()
 
 
-def refusing(seconds: float, metrics: Metrics) -> ASGIApp:
-    """An application that only says that the queue is full, and counts it as the routes do."""
+def refusing(seconds: float, metrics: Metrics, keep_alive: bool) -> ASGIApp:  # noqa: FBT001 - one of three, each of its own type
+    """An application that only says that the queue is full, and counts it as the routes do.
+
+    A connection that ends with its answer must have had its body read, or the answer may get lost.
+    """
     wait = max(1, math.ceil(seconds))
     answer: Response = problem_response(
         429, f"the queue is full; try again in {wait} s", headers={**HEADERS, "Retry-After": str(wait)}
     )
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        if not keep_alive:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BODY_SECONDS):
+                    while (await receive()).get("more_body"):
+                        pass
         metrics.requests.labels("/v1/tag", "429").inc()
         metrics.rejected.labels(REASONS[429]).inc()
         await answer(scope, receive, send)

@@ -84,7 +84,7 @@ async def documents(request: Request, asked: Annotated[Asked, Depends(asked_of_d
     service = service_of(request)
     check_query(request, () if media_type(request) == JSON else DOCUMENT_OPTIONS)
     try:
-        with service.room.hold(_most_bytes(request, service.settings)):
+        with service.room.hold(_most_bytes(request, service.settings), packed=not _is_plain(media_type(request))):
             return await _answer(request, service, asked)
     except QueueFullError as error:
         raise refused(asked, error) from error
@@ -165,10 +165,14 @@ def _place(document: Extracted, passage: Passage, *, texts: bool) -> dict[str, A
     }
 
 
+def _is_plain(kind: str) -> bool:
+    return kind == JSON or MEDIA_TYPES.get(kind) in PLAIN
+
+
 def _most_bytes(request: Request, settings: Settings) -> int:
     """Bytes that the body can have: as many as it states, or as are allowed when it states none (chunked)."""
     kind = media_type(request)
-    limit = settings.max_body_bytes if kind == JSON or MEDIA_TYPES.get(kind) in PLAIN else settings.max_document_bytes
+    limit = settings.max_body_bytes if _is_plain(kind) else settings.max_document_bytes
     stated = request.headers.get("content-length", "")
     return min(int(stated), limit) if stated.isdecimal() and "transfer-encoding" not in request.headers else limit
 

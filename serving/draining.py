@@ -50,6 +50,7 @@ def draining_first(service: Service) -> Iterator[None]:
 
     def hurry(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(service.stopping.set)
+        loop.call_soon_threadsafe(loop.call_later, _USED * service.settings.finish_seconds, service.give_up)
         if callable(interrupt):
             interrupt(number, frame)
 

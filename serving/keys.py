@@ -93,7 +93,7 @@ def read_keys(path: Path) -> list[Key]:
 def _key(path: Path, number: int, entry: object) -> Key:
     match entry:
         case {"name": str(name), "sha256": str(sha256), "scopes": [*scopes], **rest} if (
-            name and _SHA256.fullmatch(sha256) and all(scope in SCOPES for scope in scopes) and not rest
+            _SHA256.fullmatch(sha256) and all(scope in SCOPES for scope in scopes) and not rest
         ):
             return Key(name=name, sha256=sha256, scopes=scopes)
     reason = f"entry {number} must hold a name, a sha256 of 64 digits 0-9a-f and scopes ({', '.join(SCOPES)}), nothing else"
@@ -105,7 +105,10 @@ def _unreadable(path: Path, reason: object) -> KeysError:
 
 
 def create_key(path: Path, name: str, scopes: list[str]) -> str:
-    """Make a key, store its hash, and return the key itself. Raises KeysError when the name is taken."""
+    """Make a key, store its hash, and return the key itself. Raises KeysError when the name is empty or taken."""
+    if not name:
+        message = "a key needs a name"
+        raise KeysError(message)
     with _changing(path) as keys:
         if any(key.name == name for key in keys):
             message = f"{path}: there is a key named {name!r} already; revoke it or take another name"

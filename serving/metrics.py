@@ -58,6 +58,11 @@ class Metrics:
             self.tags.labels(tag)
             self.scores.labels(tag)
 
+    @property
+    def schedulers(self) -> list[Scheduler]:
+        """Those that have not ended: the serving bundle's, and of bundles that were swapped out and still work."""
+        return list(self._schedulers)
+
     def served(self, manifest: Manifest) -> None:
         """Note that a bundle serves no longer."""
         self._model.labels(version=manifest.name, sha256=manifest.sha256, profile=manifest.profile).set(0)

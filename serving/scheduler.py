@@ -129,6 +129,7 @@ class Scheduler:
         self._streak = 0
         self._crowded = -math.inf
         self._closed = False
+        self._given_up_all = False
         self._unit_tokens, self._unit_seconds = _START_TOKENS, _START_SECONDS
         self._hang_seconds = hang_seconds
         self._pass_seconds = _START_SECONDS
@@ -154,7 +155,7 @@ class Scheduler:
         over = max(self._held[interactive], promised) - self._capacity[interactive]
         if over < 0:
             return None
-        rate = len(self._workers) * self._unit_tokens / self._unit_seconds
+        rate = max(1, len(self._workers)) * self._unit_tokens / self._unit_seconds  # none while one is being replaced
         share = 1 if interactive or not self._waiting[True] else PATIENCE + 1
         return (over + self._unit_tokens) * share / rate
 
@@ -197,9 +198,10 @@ class Scheduler:
         deadline: float | None = None,
         on_done: Callable[[], None] | None = None,
     ) -> Job:
-        """Queue a job. Raises QueueFullError when there is no room; where there is some, a job of any size is taken.
+        """Queue a job. Raises QueueFullError when there is no room, StoppedError after `give_up`.
 
-        Refusing what is larger than the room left would refuse large jobs for ever beside a steady stream of others.
+        Where there is some room, a job of any size is taken: refused for what is larger than the room left, a large one would
+        be refused for ever beside a steady stream of others.
         """
         job = Job(run=run, size=size, tokens=tokens, interactive=interactive, deadline=deadline, on_done=on_done)
         job.results = [None] * size
@@ -207,6 +209,8 @@ class Scheduler:
             if self._closed:
                 message = "the scheduler is closed"
                 raise RuntimeError(message)
+            if self._given_up_all:
+                raise StoppedError
             if (seconds := self.full(interactive=interactive)) is not None:
                 raise QueueFullError(seconds)
             self._held[interactive] += tokens
@@ -223,8 +227,9 @@ class Scheduler:
         self._fail(job, JobCancelledError())
 
     def give_up(self) -> None:
-        """Fail all that waits with StoppedError: there is no time left for it."""
+        """Fail all that waits, and all that comes, with StoppedError: there is no time left for it."""
         with self._condition:
+            self._given_up_all = True
             unended = [*self._waiting[True], *self._waiting[False], *(one.job for one in self._workers if one.job)]
         for job in unended:
             self._fail(job, StoppedError())

@@ -164,9 +164,10 @@ class Service:
 
     def give_up(self) -> None:
         """Answer what cannot be done any more before this process must end: 503 rather than a connection cut off."""
-        if waiting := self.classifier.scheduler.tokens:
+        if waiting := sum(scheduler.tokens for scheduler in self.metrics.schedulers):
             log.warning("requests are refused: there is no time left for them", extra={"fields": {"tokens": waiting}})
-        self.classifier.scheduler.give_up()
+        for scheduler in self.metrics.schedulers:
+            scheduler.give_up()
 
     def metrics_text(self) -> bytes:
         """What Prometheus reads, as of now."""

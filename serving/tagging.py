@@ -113,6 +113,8 @@ async def stream(request: Request, asked: Annotated[Asked, Depends(asked_in_quer
             return
         except StreamEndedError as error:
             code, detail = error.code, str(error)
+        except StoppedError:
+            code, detail = "draining", "this process has to end before it gets to the rest; the stream ends here"
         except Exception:
             log.exception("a stream failed")
         else:

@@ -106,7 +106,7 @@ def first_mistake(error: ValidationError) -> str:
 
 def options_of(asked: Asked, manifest: Manifest) -> Options:
     """How to score and decide. Raises RequestProblem for a threshold of a tag that the model does not know."""
-    unknown = [tag for tag in asked.thresholds if tag not in manifest.tags]
+    unknown = [tag for tag in asked.thresholds if tag not in manifest.tags][:_MOST_MISTAKES]
     if unknown:
         allowed = ", ".join(manifest.tags)
         errors = [{"pointer": f"/thresholds{_step(tag)}", "detail": f"no tag of this model ({allowed})"} for tag in unknown]

@@ -94,6 +94,53 @@ def test_a_body_that_nobody_reads_ends_the_connection(
         assert time.monotonic() - began < 5
 
 
+def test_bodies_that_have_not_come_take_no_room(service_settings: Settings, running: Running) -> None:
+    """A caller who only announces work keeps nobody from the queue."""
+    with running(service_settings.model_copy(update={"max_interactive_tokens": 100})) as base:
+        head = b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n\r\n"
+        callers = [connected(base) for _ in range(10)]
+        for caller in callers:
+            caller.sendall(head)
+        time.sleep(0.2)
+        assert [httpx.post(f"{base}/v1/tag", json={"text": "a"}).status_code for _ in range(5)] == [200] * 5
+        for caller in callers:
+            caller.close()
+
+
+def test_a_connection_whose_body_came_late_is_closed_when_idle(service_settings: Settings, running: Running) -> None:
+    """As any other that sends nothing more."""
+    with running(service_settings) as base, connected(base) as caller:
+        caller.sendall(b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: text/x\r\nContent-Length: 3\r\n\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 415 ")
+        caller.sendall(b"abc")
+        assert rest_of(caller) == b""  # within the ten seconds of its timeout
+
+
+def test_a_slow_answer_is_not_cut(service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the clock of heads, when stray bytes or half of another head come meanwhile, nor by that of bodies unread."""
+    genuine = Classifier._logits
+
+    def slow(self: Classifier, encoded: Encoded) -> np.ndarray:
+        time.sleep(1.0)
+        return genuine(self, encoded)
+
+    monkeypatch.setattr(connections, "_LINGER_SECONDS", 0.3)
+    body = json.dumps({"text": "a"}).encode()
+    head = b"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    settings = service_settings.model_copy(update={"body_seconds": 0.8, "canary_seconds": 60.0})
+    with running(settings) as base, connected(base) as caller:
+        monkeypatch.setattr(Classifier, "_logits", slow)
+        caller.sendall(head + body)
+        time.sleep(0.05)
+        caller.sendall(b"\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+        caller.sendall(head + body + head)  # the second one's body comes after the first one's answer
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+        time.sleep(0.4)
+        caller.sendall(body)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_connections_are_bounded(service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is told so and closed; as others leave, there is room again."""
     monkeypatch.setattr(connections, "most_connections", lambda: 2)

@@ -42,6 +42,8 @@ def test_names_are_unique_and_known(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(KeysError, match="a key named 'a' already"):
         create_key(path, "a", ["tag"])
+    with pytest.raises(KeysError, match="needs a name"):
+        create_key(path, "", ["tag"])
     with pytest.raises(KeysError, match=r"no key named 'b' \(known: a\)"):
         revoke_key(path, "b")
     assert before == path.read_bytes()
@@ -64,7 +66,6 @@ def test_a_damaged_file_is_refused(path: Path, body: str) -> None:
     [
         5,
         {"name": "a"},
-        {"name": "", "sha256": HASH, "scopes": ["tag"]},
         {"name": "a", "sha256": None, "scopes": ["tag"]},
         {"name": "a", "sha256": HASH[1:], "scopes": ["tag"]},
         {"name": "a", "sha256": HASH, "scopes": "tag"},

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from serving.admission import estimated_tokens
+from serving.results import PassageIn
 from serving.scheduler import (
     PATIENCE,
     DeadlineExceededError,
@@ -15,6 +17,7 @@ from serving.scheduler import (
     JobCancelledError,
     QueueFullError,
     Scheduler,
+    StoppedError,
 )
 
 
@@ -98,6 +101,26 @@ def test_bulk_work_is_told_to_wait_longer_beside_interactive_work() -> None:
     bench.gate.set()
     assert (lone.wait(), bulk.wait()) == ([None], [None])
     bench.scheduler.close()
+
+
+def test_after_giving_up_nothing_waits_and_nothing_comes(bench: Bench) -> None:
+    """What waits fails with an error of its own, and so does what is submitted later."""
+    waiting = bench.submit("a", 2, interactive=False)
+    bench.scheduler.give_up()
+    with pytest.raises(StoppedError):
+        waiting.wait()
+    with pytest.raises(StoppedError):
+        bench.submit("b", 1, interactive=True)
+
+
+def test_work_is_estimated_by_what_there_is_to_read() -> None:
+    """Sentences are read with their context, and a short text has few of them."""
+    passage = PassageIn(text="We urge the Council to act. " * 7, context="The delegates therefore declare: " * 6)
+    plain, with_sentences = (estimated_tokens(passage, sentences=asked) for asked in (False, True))
+    assert plain < 110
+    assert with_sentences < 8 * plain
+    long = PassageIn(text=passage.text * 20, context=passage.context)
+    assert estimated_tokens(long, sentences=True) - 2 * estimated_tokens(long, sentences=False) == 32 * (len(long.context) // 4)
 
 
 def test_a_full_queue_says_when_to_come_again() -> None:

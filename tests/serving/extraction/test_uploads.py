@@ -131,7 +131,10 @@ def test_no_more_documents_are_held_than_there_is_room_for(
 ) -> None:
     """429 with Retry-After before a byte of the body has come, counted; the accepted is answered, and there is room again."""
     gate, begun = _hold_readers(monkeypatch)
-    with running(service_settings.model_copy(update={"max_held_bytes": 4 * 2**20})) as base, ThreadPoolExecutor(1) as pool:
+    with (
+        running(service_settings.model_copy(update={"max_held_bytes": 4 * 2**20 + 1000})) as base,
+        ThreadPoolExecutor(1) as pool,
+    ):
         try:
             first = pool.submit(_page, base)
             _wait_until(lambda: bool(begun))
@@ -140,6 +143,8 @@ def test_no_more_documents_are_held_than_there_is_room_for(
             assert head.startswith("http/1.1 429")
             assert "retry-after: 5" in head
             assert 'tagger_rejected_total{reason="queue_full"} 1.0' in httpx.get(f"{base}/metrics").text
+            plain = httpx.post(f"{base}/v1/documents", content="A.", headers={"Content-Type": "text/plain"})
+            assert plain.status_code == 200  # it takes no more room than its bytes
         finally:
             gate.set()
         assert first.result().status_code == 200
