@@ -17,15 +17,15 @@ def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
 
     async def check(request: Request) -> None:  # a plain function would cost a trip to another thread
         service = service_of(request)
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
         try:
             service.keys_required = bool(service.keys.keys) or service.keys_required
+            scopes = service.keys.scopes_of(key.strip()) if scheme.lower() == "bearer" else None
         except KeysError as error:
             log.exception("the keys cannot be read")
             raise RequestProblem(503, "the keys of this server cannot be read") from error
         if not service.keys_required:
             return
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        scopes = service.keys.scopes_of(key.strip()) if scheme.lower() == "bearer" else None
         if scopes is None:
             detail = "send a key as `Authorization: Bearer KEY`; `tagger keys create` makes one"
             raise RequestProblem(401, detail, headers={"WWW-Authenticate": "Bearer"})

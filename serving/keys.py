@@ -131,8 +131,12 @@ def revoke_key(path: Path, name: str) -> None:
 @contextmanager
 def _changing(path: Path) -> Iterator[list[Key]]:
     """The keys to change; written back whole or not at all, one writer at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror}"
+        raise KeysError(message) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = read_keys(path)

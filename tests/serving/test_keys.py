@@ -36,6 +36,13 @@ def test_a_ring_sees_changes_of_its_file(path: Path) -> None:
     assert ring.scopes_of(second) is None
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file where a folder should be."""
+    (tmp_path / "state").write_text("", encoding="utf-8")
+    with pytest.raises(KeysError, match=r"keys\.json: cannot be written: (File exists|Not a directory)"):
+        create_key(tmp_path / "state" / "keys.json", "a", ["tag"])
+
+
 def test_names_are_unique_and_known(path: Path) -> None:
     """A name taken and a name unknown are errors that say so, and change nothing."""
     create_key(path, "a", ["tag"])
