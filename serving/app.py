@@ -103,3 +103,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Service]]:
         await asyncio.to_thread(service.reader.close)
         await asyncio.to_thread(service.classifier.close)
         await asyncio.to_thread(service.database.close)
+        service.loaded, service.checks = None, []  # the application may live on; its model takes memory no more

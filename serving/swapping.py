@@ -1,15 +1,14 @@
 """Another champion is served without a restart: noticed, verified, warmed up by its canaries, swapped in between requests."""
 
 import asyncio
-import ctypes
 import gc
 import logging
 import time
 import weakref
-from contextlib import suppress
 from pathlib import Path
 
 from serving.classifier import Classifier
+from serving.memory import give_back
 from serving.registry import Registry
 from serving.service import Service, load_bundle
 
@@ -73,6 +72,4 @@ async def _swap(service: Service, folder: Path) -> None:
 def _collect(old: "weakref.ref[Classifier]") -> None:
     if old() is not None:
         gc.collect()
-    # glibc keeps what a model held in the arenas of threads that are gone, and takes new memory for the next one.
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()

@@ -20,6 +20,7 @@ from labels.passages import SEGMENTER
 from serving.bundle import FILES, FORMAT, BundleError, Canary, Decisions, Manifest, read_bundle, write_bundle
 from serving.classifier import Classifier, calibrated
 from serving.encoding import Encoder
+from serving.memory import give_back
 from serving.model_input import INPUT_VERSION
 from serving.results import Options, PassageIn
 from training.base_model import BaseModel, find_base_model
@@ -82,7 +83,9 @@ def fitted_bundle(
         making.mkdir()
         soft = _teacher_scores(fits, dataset, codebook, held_out) if recipe.teacher_weight else None
         manifest = _make(making, recipe, base, dataset, codebook, held_out, soft)
-        return write_bundle(folder, making, manifest)
+        made = write_bundle(folder, making, manifest)
+    give_back()  # a retraining makes six and more in one process
+    return made
 
 
 def with_standing(bundle: Path, models: Path, standing: Standing, *, provisional: bool = False) -> Path:

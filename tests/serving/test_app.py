@@ -1,9 +1,11 @@
 """The HTTP contract, asked of the real application with a real bundle."""
 
+import gc
 import json
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -331,6 +333,16 @@ def test_a_body_that_does_not_come_is_408(served: int) -> None:
         answer = caller.recv(4096)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in answer.lower()
+
+
+def test_an_application_that_has_ended_keeps_no_model(service_settings: Settings) -> None:
+    """Sessions of the engine are the most of a process' memory; whoever still holds the application does not hold them."""
+    app = create_app(service_settings)
+    with TestClient(app) as client:
+        assert client.get("/health/ready").status_code == 200
+        held = weakref.ref(app.state.service.classifier)
+    gc.collect()
+    assert held() is None
 
 
 def test_a_check_that_never_ends_is_not_ready(service_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
