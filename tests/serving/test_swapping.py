@@ -85,7 +85,7 @@ def test_swaps_under_load_fail_no_request(settings: Settings, quick_bundle: Path
         deadline = time.monotonic() + 10
         while scoring() > before and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert scoring() == before
+        assert scoring() <= before  # fewer when threads of an earlier test have ended meanwhile
     assert {status for status, _ in answers} == {200}
     assert {name for _, name in answers} == set(names)
     assert 'tagger_swaps_total{outcome="swapped"} 20.0' in text
@@ -352,7 +352,7 @@ def test_a_caller_who_left_holds_no_old_model(settings: Settings, quick_bundle: 
         deadline = time.monotonic() + 15
         while scoring() > before and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert scoring() == before
+        assert scoring() <= before  # fewer when threads of an earlier test have ended meanwhile
     registry.close()
 
 
