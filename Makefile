@@ -1,5 +1,5 @@
 # Two commands: `make run` trains when there is no model yet and serves; `make test` runs every check.
-# Needs Python 3.11, pip and make; everything else goes into virtual environments beside this file.
+# Needs Python 3.11.5 or newer, pip and make; everything else goes into virtual environments beside this file.
 
 PYTHON ?= python3
 PORT ?= 8000

@@ -14,7 +14,8 @@ import sys
 import venv
 from pathlib import Path
 
-PYTHON = (3, 11)
+PYTHON = (3, 11, 5)
+"""Some of the packages ask for no less."""
 MIN_FREE_BYTES = {"train,documents": 4_500_000_000, "dev": 5_000_000_000}
 _ROOT = Path(__file__).parent.parent
 _STAMP = "built-from"
@@ -25,7 +26,7 @@ _ENCODERS = Path(__file__).parent / "encoders.txt"
 def main(arguments: list[str]) -> int:
     """Build `FOLDER` with the extras `EXTRAS` (comma-separated, may be ''); the exit status."""
     folder, extras = Path(arguments[0]), arguments[1]
-    if sys.version_info[:2] < PYTHON:
+    if sys.version_info[:3] < PYTHON:
         found = ".".join(map(str, sys.version_info[:3]))
         print(
             f"Python {'.'.join(map(str, PYTHON))} or newer is needed, this is {found}; try make PYTHON=python3.11",

@@ -40,7 +40,7 @@ def test_an_old_python_is_told(built: Path, monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(sys, "version_info", Old((3, 9, 1)))
     assert main([str(built), ""]) == 1
-    assert "Python 3.11 or newer is needed, this is 3.9.1; try make PYTHON=python3.11" in capsys.readouterr().err
+    assert "Python 3.11.5 or newer is needed, this is 3.9.1; try make PYTHON=python3.11" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
