@@ -13,7 +13,7 @@ from serving.classifier import Classifier
 from serving.problems import RequestProblem
 from serving.scheduler import DeadlineExceededError, HangError, QueueFullError, StoppedError
 from serving.service import Service
-from serving.wire import caller_gone
+from serving.wire import MOST_MISTAKES, caller_gone
 
 REFUSALS = (401, 403, 408, 413, 415, 422, 429, 500, 503, 504)
 """Statuses with which a route that scores may refuse."""
@@ -48,15 +48,13 @@ def asked_of_document(
     return asked.model_copy(update={"timeout_ms": timeout_ms})
 
 
-_MOST_NAMED = 20
-"""Of mistakes in one answer."""
 STREAM_OPTIONS = tuple(inspect.signature(asked_in_query).parameters)
 DOCUMENT_OPTIONS = (*STREAM_OPTIONS, "timeout_ms")
 
 
 def check_query(request: Request, known: Sequence[str] = ()) -> None:
     """Raise RequestProblem for a name in the query that is not `known`: as an option it would do nothing, in silence."""
-    unknown = [name for name in request.query_params if name not in known][:_MOST_NAMED]
+    unknown = [name for name in request.query_params if name not in known][:MOST_MISTAKES]
     if unknown:
         allowed = f"known: {', '.join(known)}" if known else "options of a JSON body stand in the body, not in the query"
         errors = [{"pointer": f"/{name}", "detail": f"is unknown; {allowed}"} for name in unknown]

@@ -19,7 +19,7 @@ _MOST_ENTRIES = 1000
 """Of a list in a body, where nothing else is said."""
 _MOST_MEMBERS = 64
 """Of an object in a body: more than any has, few enough that naming each as unknown costs little."""
-_MOST_MISTAKES = 20
+MOST_MISTAKES = 20
 """Shown in one answer; the rest is counted."""
 _DEEPEST = 2
 """No request nests lists and objects deeper than that: a tag of a label."""
@@ -106,7 +106,7 @@ def first_mistake(error: ValidationError) -> str:
 
 def options_of(asked: Asked, manifest: Manifest) -> Options:
     """How to score and decide. Raises RequestProblem for a threshold of a tag that the model does not know."""
-    unknown = [tag for tag in asked.thresholds if tag not in manifest.tags][:_MOST_MISTAKES]
+    unknown = [tag for tag in asked.thresholds if tag not in manifest.tags][:MOST_MISTAKES]
     if unknown:
         allowed = ", ".join(manifest.tags)
         errors = [{"pointer": f"/thresholds{_step(tag)}", "detail": f"no tag of this model ({allowed})"} for tag in unknown]
@@ -170,7 +170,7 @@ def _shown_scores(scored: Result | Part, asked: Asked) -> dict[str, Any]:
 
 def _mistakes(error: ValidationError) -> list[dict[str, str]]:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [{"pointer": "".join(map(_step, one["loc"])), "detail": one["msg"]} for one in found[:_MOST_MISTAKES]]
+    shown = [{"pointer": "".join(map(_step, one["loc"])), "detail": one["msg"]} for one in found[:MOST_MISTAKES]]
     left = len(found) - len(shown)
     return [*shown, {"pointer": "", "detail": f"{left} more mistakes"}] if left else shown
 

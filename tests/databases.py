@@ -51,7 +51,7 @@ def postgresql() -> Iterator[str]:
 def postgresql_address() -> Iterator[str]:
     """One server for all tests."""
     if not postgresql_is_there():
-        pytest.skip("PostgreSQL or psycopg is missing")  # CI installs both
+        pytest.skip("PostgreSQL or psycopg is missing")  # `make test` asks users for Python alone; .ci/run installs the server
     with postgresql() as address:
         yield address
 

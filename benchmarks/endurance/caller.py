@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -68,3 +69,16 @@ async def shared(items: Sequence[Any], clients: int, port: int, work: Callable[[
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return found
+
+
+async def alone(texts: Sequence[str], port: int) -> list[dict[str, Any]]:
+    """The result of each passage, asked one after the other."""
+    answers = await shared(texts, 1, port, lambda caller, text: caller.post(body_of(text)))
+    return [answer["results"][0] for _, answer in answers]
+
+
+def metric(port: int, name: str) -> float:
+    """A number of the server's metrics. Raises OSError when it does not answer, KeyError when there is none."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        lines = str(answer.read().decode()).splitlines()
+    return float({line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in lines}[name])

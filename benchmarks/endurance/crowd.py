@@ -2,11 +2,10 @@
 
 import asyncio
 import random
-import urllib.request
 from collections import Counter
 from typing import Any
 
-from benchmarks.endurance.caller import Answer, Caller, body_of, passages, shared
+from benchmarks.endurance.caller import Answer, Caller, alone, body_of, metric, passages, shared
 
 _EXACT = 1e-5
 
@@ -18,12 +17,12 @@ async def same(port: int, count: int, clients: int) -> dict[str, Any]:
     async def ask(caller: Caller, text: str) -> Answer:
         return await caller.post(body_of(text))
 
-    alone = await shared(texts, 1, port, ask)
+    serial = await shared(texts, 1, port, ask)
     crowd = await shared(random.Random(0).sample(texts, len(texts)), clients, port, ask)  # noqa: S311 - a fixed order
     order = random.Random(0).sample(range(len(texts)), len(texts))  # noqa: S311 - the same order
     worst, flips, refused = 0.0, 0, 0
     for place, index in enumerate(order):
-        (_, one), (status, other) = alone[index], crowd[place]
+        (_, one), (status, other) = serial[index], crowd[place]
         if status != 200:
             refused += 1
             continue
@@ -45,9 +44,7 @@ async def hostile(port: int, count: int, clients: int) -> dict[str, Any]:
     broken = ["malformed", "cut off", "abandoned"]
     rng = random.Random(0)  # noqa: S311 - a fixed load
     texts = passages(200)
-    expected = [
-        answer["results"][0] for _, answer in await shared(texts, 1, port, lambda caller, text: caller.post(body_of(text)))
-    ]
+    expected = await alone(texts, port)
     items = [("good" if number % 3 < 2 else rng.choice(broken), rng.randrange(200)) for number in range(count)]
 
     async def ask(caller: Caller, item: tuple[str, int]) -> str:
@@ -64,7 +61,7 @@ async def hostile(port: int, count: int, clients: int) -> dict[str, Any]:
         return "left"
 
     outcomes = Counter(await shared(items, clients, port, ask))
-    queue = await _metric(port, "tagger_queue_tokens")
+    queue = await _settled(port, "tagger_queue_tokens")
     return {
         "requests": count,
         "outcomes": dict(outcomes),
@@ -73,18 +70,12 @@ async def hostile(port: int, count: int, clients: int) -> dict[str, Any]:
     }
 
 
-async def _metric(port: int, name: str) -> float:
-    """A number of /metrics, once the server has had a moment to notice who has left."""
+async def _settled(port: int, name: str) -> float:
+    """A number of the metrics, once the server has had a moment to notice who has left."""
     value = -1.0
     for _ in range(100):
-        lines = await asyncio.to_thread(_read, f"http://127.0.0.1:{port}/metrics")
-        value = next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
+        value = await asyncio.to_thread(metric, port, name)
         if not value:
             break
         await asyncio.sleep(0.1)
     return value
-
-
-def _read(url: str) -> list[str]:
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own server
-        return str(answer.read().decode()).splitlines()

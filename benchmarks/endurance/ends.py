@@ -5,13 +5,12 @@ import itertools
 import os
 import signal
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.endurance.caller import Caller, body_of, passages, shared
+from benchmarks.endurance.caller import Caller, alone, body_of, metric, passages
 
 _LIFE_SECONDS = 6.0
 """Between two kills: a replica that dies sooner after its start is taken to be broken, and started again after a pause."""
@@ -57,9 +56,7 @@ async def stopped(port: int, stop: Callable[[], None], clients: int) -> dict[str
 async def killed(port: int, pid: int, kills: int, clients: int) -> dict[str, Any]:
     """Kill -9 of one of two replicas, again and again: clients that ask again get every answer, and none is wrong."""
     texts = passages(200)
-    expected = [
-        answer["results"][0] for _, answer in await shared(texts, 1, port, lambda caller, text: caller.post(body_of(text)))
-    ]
+    expected = await alone(texts, port)
     outcomes: Counter[str] = Counter()
     over = asyncio.Event()
 
@@ -86,7 +83,7 @@ async def killed(port: int, pid: int, kills: int, clients: int) -> dict[str, Any
         victim = _replicas(pid)[0]
         os.kill(victim, signal.SIGKILL)
         began = time.perf_counter()
-        while victim in (now := _replicas(pid)) or len(now) < 2 or await asyncio.to_thread(_ready, port) < 2:  # noqa: ASYNC110
+        while victim in (now := _replicas(pid)) or len(now) < 2 or await asyncio.to_thread(_ready, port) < 2:  # noqa: ASYNC110 - processes tell no event
             await asyncio.sleep(0.02)
         back.append(time.perf_counter() - began)
     over.set()
@@ -115,8 +112,6 @@ def _command(pid: int) -> str:
 
 def _ready(port: int) -> float:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            lines = str(answer.read().decode()).splitlines()
-    except OSError:  # it reached the one that died
+        return metric(port, "tagger_ready")
+    except (OSError, KeyError):  # it reached the one that died, or none has said yet whether it is ready
         return 0.0
-    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith("tagger_ready ")), 0.0)
