@@ -31,6 +31,8 @@ _BODY_SECONDS = 1.0
 """For which the body of a refused request is waited for, where it must be."""
 _LINGER_SECONDS = 5.0
 """For which a body is still read, and thrown away, after its request was answered: cut off at once, the answer may get lost."""
+_GRACE_SECONDS = 0.25
+"""For which a connection on which nothing is asked is kept when the port has closed: a request may be on its way."""
 _MOST_FILES = 65_536
 _OTHER_FILES = 256
 """Descriptors that connections leave for the rest of the process."""
@@ -43,6 +45,8 @@ class Connection(HttpToolsProtocol):
         """Start the clock of the first head, or refuse the connection when there are too many."""
         super().connection_made(transport)
         self._in_head, self._head_bytes = True, 0
+        self._closed = False
+        """Whether the port is."""
         self._small = self._promised = 0
         self._timer: TimerHandle | None = None
         self._service: Service | None = self.app_state.get(SERVICE)
@@ -79,6 +83,9 @@ class Connection(HttpToolsProtocol):
             super().on_headers_complete()
         finally:
             self.app = app
+        if self._answering() and (self._closed or (self._service and self._service.stopping.is_set())):
+            # The caller is told that this is the last one, and asks elsewhere next time.
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The body is whole: what comes next is another head."""
@@ -103,6 +110,19 @@ class Connection(HttpToolsProtocol):
         if not self._in_head and not self._answering() and not self.transport.is_closing():
             self._stop()
             self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def shutdown(self) -> None:
+        """The port has closed: end with the answer that is under way, or soon when none is."""
+        if self._answering():
+            super().shutdown()
+        else:
+            self._closed = True
+            self.loop.call_later(_GRACE_SECONDS, self._close_unasked)
+
+    def _close_unasked(self) -> None:
+        """End a connection on which nothing has come; what has is answered, or its clock runs out."""
+        if not self._head_bytes and not self._answering() and not self.transport.is_closing():
+            self.transport.close()
 
     def _full(self, service: Service) -> float | None:
         """Seconds after which a request like this one may find room, or None when it is to be looked at."""

@@ -14,6 +14,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from serving.listening import take_no_more
 from serving.metrics import SHARED_FOLDER
 from serving.service import MOST_LONE
 from serving.settings import Settings
@@ -90,12 +91,13 @@ class _Replicas(Multiprocess):
         self._forget_gauges()
 
     def terminate_all(self) -> None:
-        """Tell all to stop; once they have closed the port, close it here too: nobody would answer what it still takes."""
+        """Tell all to stop; let nobody connect any more just before they close the port, which is then closed here too."""
+        until = time.monotonic() + self._drain_seconds - _TICK_SECONDS
         super().terminate_all()
-        until = time.monotonic() + self._drain_seconds
         while time.monotonic() < until and not self.signal_queue:
-            time.sleep(_TICK_SECONDS)
+            time.sleep(_TICK_SECONDS / 2)
         for listener in self.sockets:
+            take_no_more(listener)
             listener.close()
 
     def join_all(self) -> None:

@@ -7,7 +7,6 @@ import argparse
 import ipaddress
 import json
 import shlex
-import socket
 import sys
 import threading
 import urllib.request
@@ -21,9 +20,10 @@ from serving.arguments import positive
 from serving.bundle import BundleError
 from serving.connections import Connection, allow_files
 from serving.keys import KeysError, read_keys
+from serving.listening import PortError, listen
 from serving.logs import LOG_CONFIG
 from serving.replicas import serve_replicas
-from serving.service import load_classifier
+from serving.service import load_classifier, service_in
 from serving.settings import load_settings
 
 _EXAMPLE = {
@@ -59,10 +59,10 @@ def main(arguments: list[str]) -> int:
             )
             return 1
         settings = settings.model_copy(update={"bundle": options.bundle, "keys_required": keyed})
-        listener = _listen(options.host, options.port, settings.body_seconds)
+        listener = listen(options.host, options.port, settings.body_seconds)
         classifier = load_classifier(settings)
         allow_files()
-    except (BundleError, KeysError, _PortError) as error:
+    except (BundleError, KeysError, PortError) as error:
         print(f"tagger serve: {error}", file=sys.stderr)
         return 1
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -81,29 +81,9 @@ def main(arguments: list[str]) -> int:
         return serve_replicas(settings, listener, options.replicas, config, keys_required=keyed)
     app = create_app(settings, classifier)
     del classifier  # one that is swapped out must not live on here
+    service_in(app).listener = listener
     uvicorn.Server(uvicorn.Config(app, **config)).run(sockets=[listener])
     return 0
-
-
-class _PortError(Exception):
-    """Raised when the address cannot be bound."""
-
-
-def _listen(host: str, port: int, unread_seconds: float) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        # A caller who reads nothing any more is given up by the kernel, or its connection would outlive its stream.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(unread_seconds * 1000))
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        message = f"{host}:{port} cannot be bound: {reason}; choose another port with --port (make run PORT=…)"
-        raise _PortError(message) from error
-    return listener
 
 
 def _is_loopback(host: str) -> bool:

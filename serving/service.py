@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -102,6 +103,8 @@ class Service:
     """Reads documents that are more than text."""
     database: Database = field(init=False)
     """Opened when it is first needed: tagging needs none."""
+    listener: socket.socket | None = None
+    """The port, if nobody else takes connections from it."""
     room: Room = field(init=False)
     """For documents, from before their bytes are read until they are answered."""
     promised: int = 0

@@ -2,16 +2,18 @@
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 
 import httpx
 import numpy as np
 import pytest
 
-from serving import connections
+from serving import connections, listening
 from serving.classifier import Classifier
 from serving.encoding import Encoded
 from serving.settings import Settings
@@ -188,3 +190,46 @@ def test_a_full_queue_refuses_small_requests_unread(
         assert rejected(base, "queue_full") == 2
         caller.sendall(head + body)
         assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_last_answers_of_a_server_say_so(
+    service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was on its way on an idle connection when the port closed is answered, as the last of that connection."""
+    monkeypatch.setattr(connections, "_GRACE_SECONDS", 5.0)
+    stack = ExitStack()
+    base = stack.enter_context(running(service_settings))
+    with connected(base) as used, connected(base) as fresh, ThreadPoolExecutor(1) as pool:
+        used.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"connection: close" not in used.recv(65536)
+        ended = pool.submit(stack.close)
+        while True:
+            try:
+                connected(base).close()
+            except ConnectionError:  # refused, or reset in the backlog
+                break
+        for caller in (used, fresh):
+            caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = rest_of(caller)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" in answer
+        ended.result(timeout=20)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the port has filters on Linux only")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_that_takes_no_more_keeps_what_it_has(host: str) -> None:
+    """A connection that was set up is still accepted and heard; one that is tried now is not set up."""
+    with listening.listen(host, 0, 5) as listener:
+        address = listener.getsockname()[:2]
+        with socket.create_connection(address, timeout=5) as early:
+            listening.take_no_more(listener)
+            early.sendall(b"a")
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, timeout=0.3)
+            taken, _ = listener.accept()
+            with taken:
+                taken.settimeout(5)
+                assert taken.recv(1) == b"a"
+                taken.sendall(b"b")
+                assert early.recv(1) == b"b"

@@ -175,6 +175,8 @@ def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch:
         stream.send(b'{"text": "a"}\n')
         lines = stream.getresponse()
         assert b'"tags"' in lines.readline()
+        kept = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+        kept.connect()
         process.send_signal(signal.SIGTERM)
         until = time.monotonic() + 10
         while (answer := _ask(address, "/health/ready"))[0] == 200 and time.monotonic() < until:
@@ -182,6 +184,9 @@ def test_told_to_stop_it_drains(quick_bundle: Path, tmp_path: Path, monkeypatch:
         assert answer[0] == 503
         assert "draining" in str(answer[1]["detail"])
         assert _ask(address, text="still answered")[0] == 200
+        kept.request("GET", "/health/live")
+        with kept.getresponse() as last:
+            assert (last.status, last.headers["Connection"]) == (200, "close")
         assert [one.result()[0] for one in before] == [200] * 8
         assert json.loads(lines.readline())["error"]["code"] == "draining"
         lines.close()
