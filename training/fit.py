@@ -138,6 +138,7 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
                 if mean:
                     mean.update(step)
                 advance(1)
+    optimizer.zero_grad(set_to_none=True)
     if mean:
         mean.copy_to_model()
 

@@ -1,5 +1,6 @@
 """From a dataset side to a bundle: fit (cached by hash), export, and the manifest that says where it all came from."""
 
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -84,6 +85,7 @@ def fitted_bundle(
         soft = _teacher_scores(fits, dataset, codebook, held_out) if recipe.teacher_weight else None
         manifest = _make(making, recipe, base, dataset, codebook, held_out, soft)
         made = write_bundle(folder, making, manifest)
+    gc.collect()  # an optimizer and its schedule hold each other, and with them four times the weights
     give_back()  # a retraining makes six and more in one process
     return made
 
