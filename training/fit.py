@@ -94,7 +94,7 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
     targets = torch.from_numpy(np.stack([example.targets for example in examples]))
     loss_of = nn.BCEWithLogitsLoss(pos_weight=_positive_weights(recipe, targets), reduction="none")
     lengths = [len(example.with_context.ids) for example in examples]
-    epochs = [plan_batches(lengths, recipe.batch_tokens, recipe.max_batch, rng) for _ in range(recipe.epochs)]
+    epochs = [_epoch(recipe, examples, lengths, rng) for _ in range(recipe.epochs)]
     steps = sum(map(len, epochs))
     optimizer = torch.optim.AdamW(
         [
@@ -141,6 +141,16 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
     optimizer.zero_grad(set_to_none=True)
     if mean:
         mean.copy_to_model()
+
+
+def _epoch(recipe: Recipe, examples: Sequence[Example], lengths: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
+    """Indices of each batch of one epoch."""
+    whole = recipe.authored_share >= 1
+    read = [
+        index for index, one in enumerate(examples) if whole or one.document != AUTHORED or rng.random() < recipe.authored_share
+    ]
+    batches = plan_batches([lengths[index] for index in read], recipe.batch_tokens, recipe.max_batch, rng)
+    return [[read[index] for index in batch] for batch in batches]
 
 
 class _Mean:

@@ -32,6 +32,8 @@ class Recipe:
     max_batch: int = 16
     seed_readings: int = 1
     """How often each passage of a real document is read in an epoch; an authored one is read once."""
+    authored_share: float = 1.0
+    """Share of the authored passages that are read in an epoch, others in each."""
     context_dropout: float = 0.5
     """Share of a passage's readings in training that leave its context out: callers rarely send one."""
     max_positive_weight: float = 3.0

@@ -14,7 +14,7 @@ from serving.bundle import read_bundle
 from training import package as package_module
 from training import screen as screen_module
 from training.base_model import BaseModel
-from training.dataset import corpus_dataset, encode_dataset, softened
+from training.dataset import AUTHORED, corpus_dataset, encode_dataset, softened
 from training.fit import fit
 from training.package import encoder_of, fit_key, fitted_bundle
 from training.recipe import ACCURATE, FAST, PROFILES, Recipe
@@ -22,6 +22,7 @@ from training.recipe import ACCURATE, FAST, PROFILES, Recipe
 
 def _weights(recipe: Recipe, base: BaseModel, corpus: Corpus) -> np.ndarray:
     examples = encode_dataset(corpus_dataset(corpus), encoder_of(recipe, base))
+    examples[2:12] = [replace(one, document=AUTHORED) for one in examples[2:12]]
     found: np.ndarray = fit(recipe, base, examples[::2]).head.weight.detach().numpy()
     return found
 
@@ -34,7 +35,15 @@ def test_a_new_field_changes_no_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"average": 0.5}, {"probe_first": True}, {"layers": 1}, {"context_dropout": 1.0}, {"seed_readings": 2}]
+    "changes",
+    [
+        {"average": 0.5},
+        {"probe_first": True},
+        {"layers": 1},
+        {"context_dropout": 1.0},
+        {"seed_readings": 2},
+        {"authored_share": 0.5},
+    ],
 )
 def test_each_field_shapes_the_weights(
     tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus, changes: dict[str, Any]
