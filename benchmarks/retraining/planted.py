@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from labels.adjudication import GoldRow
 from labels.authored import load_authored
 from labels.corpus import Corpus, load_corpus
 from labels.database import open_database
@@ -14,7 +15,9 @@ from serving.settings import Settings
 from training.recipe import ACCURATE
 from training.retrain import Deployment, retrain
 
-HELD_BACK, INVERTED = "004", "advocacy_call"
+HELD_BACK = "002"
+"""Without 004, which holds two thirds of the victim-support measures, no model beats cue words on the others by much."""
+INVERTED, INVERTED_IN = "advocacy_call", "004"
 
 
 def planted(state: Path) -> dict[str, Any]:
@@ -22,7 +25,7 @@ def planted(state: Path) -> dict[str, Any]:
 
     Each of the three is trained and evaluated out of document as `tagger retrain` does it.
     """
-    recipe = replace(ACCURATE, epochs=1)  # half the time; the champions that it is compared with are trained alike
+    recipe = replace(ACCURATE, seed_readings=2, authored_share=0.5)  # two thirds of the time; all three are trained alike
     corpus = load_corpus()
     authored = load_authored(corpus.codebook, corpus.documents)
     four = _without(corpus, HELD_BACK)
@@ -46,10 +49,7 @@ def planted(state: Path) -> dict[str, Any]:
     later = [row for row in corpus.gold if row.document == HELD_BACK]
     store.add([NewLabel(document=HELD_BACK, text=row.text, context=row.context, tags=row.tags, annotator="a") for row in later])
     good = run(four)
-    inverted = [
-        replace(row, tags={**row.tags, INVERTED: not row.tags[INVERTED]}) if row.document == "002" else row for row in four.gold
-    ]
-    bad = run(replace(four, gold=inverted))
+    bad = run(replace(four, gold=[_inverted(row) if row.document == INVERTED_IN else row for row in four.gold]))
     engine.dispose()
     right = good["promoted"] and good["macro_f1"] > first["macro_f1"] and not bad["promoted"]
     return {"without": first, "good": good, "bad": bad, "right": right}
@@ -70,12 +70,16 @@ def _without(corpus: Corpus, document: str) -> Corpus:
     )
 
 
+def _inverted(row: GoldRow) -> GoldRow:
+    return replace(row, tags={**row.tags, INVERTED: not row.tags[INVERTED]})
+
+
 def planted_table(found: dict[str, Any]) -> str:
     """The three runs, and the gates that did not pass."""
     names = {
         "without": f"four documents, without {HELD_BACK}",
         "good": f"the labels of {HELD_BACK} added",
-        "bad": f"{INVERTED} inverted in 002 besides",
+        "bad": f"{INVERTED} inverted in {INVERTED_IN}",
     }
     rows = ["| labels | macro-F1 out of document | promoted | gates that kept it back |", "| --- | --- | --- | --- |"]
     for key, name in names.items():
