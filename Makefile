@@ -9,9 +9,9 @@ QUICK ?=
 .PHONY: run test check train evaluate bench-quality bench-engine bench-peers bench-server bench-batch bench-extraction bench-retraining bench-planted bench-labelling endurance clean
 
 run:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@.venv/bin/tagger train --quick --if-missing
-	@.venv/bin/tagger train --if-missing $(if $(PROFILE),--profile $(PROFILE)) & exec .venv/bin/tagger serve --port $(PORT)
+	@exec .venv/bin/tagger serve --port $(PORT) --train $(PROFILE)
 
 test:
 	@$(PYTHON) training/environment.py .venv-dev dev
@@ -19,15 +19,15 @@ test:
 	@./.ci/check .venv-dev .venv-light
 
 train evaluate:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@.venv/bin/tagger $@
 
 bench-quality:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.quality $(if $(QUICK),--quick)
 
 bench-engine:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@.venv/bin/tagger train --if-missing
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.engine.run $(if $(QUICK),--quick)
 
@@ -48,15 +48,15 @@ bench-labelling:
 	@.venv-dev/bin/python -m benchmarks.labelling.run
 
 endurance:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.endurance.run $(if $(QUICK),--quick)
 
 bench-server:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.server.run $(if $(QUICK),--quick)
 
 bench-peers:
-	@$(PYTHON) training/environment.py .venv train,documents
+	@$(PYTHON) training/environment.py .venv train,documents,client
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python -m benchmarks.peers.run $(if $(QUICK),--quick)
 
 clean:

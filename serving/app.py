@@ -5,7 +5,7 @@ uvicorn --factory serving.app:create_app       (or `tagger serve`, which checks 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 from fastapi import FastAPI, Request, Response
@@ -93,7 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Service]]:
         tasks.append(watch_champion(service))
     watches = [asyncio.create_task(task) for task in tasks]
     try:
-        with draining_first(service):
+        with suppress(asyncio.CancelledError), draining_first(service):  # told twice to stop, the server cancels this
             yield {SERVICE: service}
     finally:
         for watch in watches:

@@ -46,13 +46,12 @@ def main() -> int:
     module_name, _, function = place.partition(":")
     try:
         module = importlib.import_module(module_name)
+        return int(getattr(module, function or "main")(rest))
     except ModuleNotFoundError as error:
         if not module_name.startswith("training."):
             raise
         print(f'tagger {name}: {error.name} is not installed; pip install "passage-tagger[train]"', file=sys.stderr)
         return 2
-    try:
-        return int(getattr(module, function or "main")(rest))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

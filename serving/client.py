@@ -22,7 +22,11 @@ from itertools import islice
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
-import httpx
+try:
+    import httpx
+except ModuleNotFoundError as error:
+    message = 'the client needs the extra `client`: pip install "passage-tagger[client]"'
+    raise ModuleNotFoundError(message, name=error.name) from error
 from pydantic import BaseModel
 
 from serving.answers import DocumentAnswer, LabelsAnswer, ModelAnswer, ProblemOut, ResultOut, TagAnswer, TagsAnswer

@@ -7,10 +7,15 @@ import argparse
 import ipaddress
 import json
 import shlex
+import signal
+import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -24,7 +29,7 @@ from serving.listening import PortError, listen
 from serving.logs import LOG_CONFIG
 from serving.replicas import serve_replicas
 from serving.service import load_classifier, service_in
-from serving.settings import load_settings
+from serving.settings import Settings, load_settings
 
 _EXAMPLE = {
     "passages": [
@@ -48,6 +53,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--bundle", type=Path, default=settings.bundle, help="folder of a bundle (default: the champion, and each new one)"
     )
+    parser.add_argument(
+        "--train",
+        nargs="?",
+        const="",
+        metavar="PROFILE",
+        help="train a model beside, when there is none but a provisional one, and swap it in (extra `train`)",
+    )
     options = parser.parse_args(arguments)
     try:
         keyed = bool(read_keys(settings.keys_file)) or settings.keys_required
@@ -67,6 +79,8 @@ def main(arguments: list[str]) -> int:
         return 1
     host = f"[{options.host}]" if ":" in options.host else options.host
     base = f"http://{host}:{listener.getsockname()[1]}"
+    if classifier.manifest.provisional:
+        print("tagger serve: this model is provisional: trained in seconds, to try the service", file=sys.stderr)
     threading.Thread(target=_show_example, args=(base, keyed), daemon=True).start()
     config: dict[str, Any] = {
         "log_config": LOG_CONFIG,
@@ -75,15 +89,33 @@ def main(arguments: list[str]) -> int:
         "timeout_graceful_shutdown": settings.finish_seconds,
         "http": Connection,
     }
-    if options.replicas > 1:
-        classifier.close()  # it was loaded to see that the bundle is good
-        del classifier
-        return serve_replicas(settings, listener, options.replicas, config, keys_required=keyed)
-    app = create_app(settings, classifier)
-    del classifier  # one that is swapped out must not live on here
-    service_in(app).listener = listener
-    uvicorn.Server(uvicorn.Config(app, **config)).run(sockets=[listener])
+    with nullcontext() if options.train is None else _training(settings, options.train):
+        if options.replicas > 1:
+            classifier.close()  # it was loaded to see that the bundle is good
+            del classifier
+            return serve_replicas(settings, listener, options.replicas, config, keys_required=keyed)
+        app = create_app(settings, classifier)
+        del classifier  # one that is swapped out must not live on here
+        service_in(app).listener = listener
+        uvicorn.Server(uvicorn.Config(app, **config)).run(sockets=[listener])
     return 0
+
+
+@contextmanager
+def _training(settings: Settings, profile: str) -> Iterator[None]:
+    """Train beside, and stop with the server."""
+    command = [sys.executable, "-m", "serving.cli", "train", "--if-missing", "--state", str(settings.state)]
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signals that it was told again, once it has ended
+    child = subprocess.Popen([*command, *(["--profile", profile] if profile else [])])  # noqa: S603 - ourselves
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _is_loopback(host: str) -> bool:

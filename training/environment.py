@@ -16,7 +16,7 @@ from pathlib import Path
 
 PYTHON = (3, 11, 5)
 """Some of the packages ask for no less."""
-MIN_FREE_BYTES = {"train,documents": 4_500_000_000, "dev": 5_000_000_000}
+MIN_FREE_BYTES = {"train,documents,client": 4_500_000_000, "dev": 5_000_000_000}
 _ROOT = Path(__file__).parent.parent
 _STAMP = "built-from"
 _ENCODERS = Path(__file__).parent / "encoders.txt"

@@ -330,3 +330,36 @@ def _metric(address: str, name: str) -> float:
 
 def _ready(address: str) -> float:
     return _metric(address, "tagger_ready")
+
+
+def test_training_beside_ends_with_the_server(quick_bundle: Path, tmp_path: Path) -> None:
+    """--train starts it once the port is taken; it does not outlive the server."""
+    pytest.importorskip("torch")
+    with _started(quick_bundle, tmp_path, "--train") as (process, _):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+        (child,) = [one for one in children if b"train" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_where_it_cannot_serve_it_does_not_train(quick_bundle: Path, tmp_path: Path) -> None:
+    """A port in use ends the command before any training."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = refused("--port", str(port), "--bundle", str(quick_bundle), "--train", "nosuch", state=tmp_path)
+    assert "nosuch" not in message
+
+
+@pytest.mark.parametrize("pause", [0.05, 0.5])
+def test_told_twice_it_ends_at_once(quick_bundle: Path, tmp_path: Path, pause: float) -> None:
+    """Two times Ctrl-C is no error to be traced."""
+    environment = {**os.environ, "TAGGER_STATE": str(tmp_path)}
+    command = [*SERVE, "--port", "0", "--bundle", str(quick_bundle)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        select.select([process.stdout], [], [], 60)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(pause)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert b"Traceback" not in said
