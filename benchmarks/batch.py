@@ -88,8 +88,8 @@ def _score(bundle: Path, rows: Path, folder: Path, *options: str, memory: list[f
     """Rows a second of the command, its start included."""
     out = folder / ("out.parquet" if "ray" in options else "out.jsonl")
     subprocess.run(["rm", "-rf", str(out)], check=True)  # noqa: S607 - a folder or a file
-    command = [sys.executable, "-m", "serving.cli", "score", str(rows), "-o", str(out), "--bundle", str(bundle), "--json"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "serving.cli", "score", str(rows), "-o", str(out), "--restart", "--json"]
+    process = subprocess.Popen([*command, "--bundle", str(bundle), *options], stdout=subprocess.PIPE, text=True)
     stopped = threading.Event()
 
     def look() -> None:

@@ -3,6 +3,7 @@
 Its tables are made and changed by the migrations beside this module (Alembic), applied when it is opened.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 HEAD = "0002"
@@ -20,15 +21,18 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MILLISECONDS = 20_000
 _LOCK = 731_500_412
 """Of PostgreSQL's advisory locks the one that `alone` takes."""
+_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
+_FROZEN = "tagger_frozen"
+"""Of an engine that can only read: the option that holds the database's name."""
 
 
 class DatabaseError(Exception):
-    """Raised when the database cannot be opened; the message names it and says why."""
+    """Raised when the database cannot be opened, or be written; the message names it and says why."""
 
 
 def open_database(url: str) -> Engine:
     """The database at a URL, its tables as this code needs them. Raises DatabaseError."""
-    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)  # errors are logged, passages are not
+    engine = _engine(url)
     if engine.dialect.name == "sqlite":
         if engine.url.database:
             folder = Path(engine.url.database).parent
@@ -45,9 +49,7 @@ def open_database(url: str) -> Engine:
     except (OperationalError, ProgrammingError, CommandError) as error:
         if engine.dialect.name == "sqlite" and "readonly" in str(error) and (frozen := _frozen(engine)):
             return frozen
-        message = (
-            f"{engine.url.render_as_string(hide_password=True)}: cannot be opened: {str(getattr(error, 'orig', error)).strip()}"
-        )
+        message = f"{_name(engine)}: cannot be opened: {str(getattr(error, 'orig', error)).strip()}"
         raise DatabaseError(message) from error
     return engine
 
@@ -56,13 +58,56 @@ def open_database(url: str) -> Engine:
 def alone(engine: Engine) -> Iterator[Connection]:
     """A transaction that reads and then writes what it read: no other one of these runs meanwhile, on either database.
 
-    On SQLite it takes the lock at once, since one that asks for it late can only fail.
+    On SQLite it takes the lock at once, since one that asks for it late can only fail. Raises DatabaseError when the database
+    may only be read, before anything is done where that is known.
     """
+    if name := engine.get_execution_options().get(_FROZEN):
+        message = f"{name}: cannot be written: it, or its folder, is readonly for this user; nothing was kept"
+        raise DatabaseError(message)
+    try:
+        with _writing(engine) as connection:
+            yield connection
+    except DBAPIError as error:
+        # SQLite's words (a file that somebody else's server holds open) and PostgreSQL's (a standby).
+        if not re.search("readonly database|read-only transaction", str(error.orig)):
+            raise
+        message = f"{_name(engine)}: cannot be written: {str(error.orig).strip()}; nothing was kept"
+        raise DatabaseError(message) from error
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
     with engine.connect().execution_options(tagger_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SET LOCAL lock_timeout = {_BUSY_MILLISECONDS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         yield connection
+
+
+def _engine(url: str) -> Engine:
+    """The engine of a URL, not connected yet. Raises DatabaseError for what is no URL of a database that is meant here."""
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in _DRIVERS:
+            return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # errors are logged, passages are not
+    except (ArgumentError, ValueError):  # told below; the error's own words may hold the password
+        pass
+    except ImportError as error:
+        why = str(error).partition("\n")[0]
+        message = f"{_without_password(url)}: needs the extra `postgres` (pip install -e '.[postgres]'): {why}"
+        raise DatabaseError(message) from error
+    message = f"{_without_password(url)}: is no database; give sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+    raise DatabaseError(message)
+
+
+def _without_password(url: str) -> str:
+    """A URL, or what was meant to be one, for messages: rather too much is hidden than too little."""
+    hidden = re.sub(r":(?!//).*@", ":***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", hidden)
+
+
+def _name(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
@@ -79,7 +124,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def _frozen(engine: Engine) -> Engine | None:
     """The database of a folder that this user may not write to, as it stands; None when its tables are of another version."""
     path = Path(engine.url.database or "").absolute()
-    read_only = create_engine(f"sqlite:///file:{quote(str(path))}?mode=ro&immutable=1&uri=true", poolclass=NullPool)
+    address = f"sqlite:///file:{quote(str(path))}?mode=ro&immutable=1&uri=true"
+    read_only = create_engine(address, poolclass=NullPool, execution_options={_FROZEN: _name(engine)})
     try:
         return read_only if _version(read_only) == HEAD else None
     except OperationalError:
@@ -102,6 +148,6 @@ def _migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    with alone(engine) as connection:
+    with _writing(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -19,7 +19,12 @@ KINDS = (RETRAIN,)
 _LOOKED_BACK = 200
 DEAD_SECONDS = 60.0
 """Without a heartbeat for so long a worker is taken to be dead."""
-QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+QUEUED, RUNNING, DONE, FAILED, DROPPED = "queued", "running", "done", "failed", "dropped"
+ENDED = (DONE, FAILED, DROPPED)
+
+
+class NotWaitingError(Exception):
+    """Raised when a job cannot be taken back any more; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ class Job:
     at: str
     """When it was asked for: ISO 8601, UTC."""
     state: str
-    """`queued`, `running`, `done` or `failed`."""
+    """`queued`, `running`, `done`, `failed` or `dropped`."""
     worker: str | None
     started: str | None
     heartbeat: float | None
@@ -80,7 +85,7 @@ class Jobs:
         """
         with alone(self._engine) as connection:
             running = connection.execute(select(jobs).where(jobs.c.state == RUNNING).order_by(jobs.c.id)).mappings().all()
-            lost = [row for row in running if (row["heartbeat"] or 0) < time.time() - DEAD_SECONDS]
+            lost = [row for row in running if _is_lost(row)]
             if len(lost) < len(running):
                 return None
             chosen = select(jobs.c.id).where(jobs.c.state == QUEUED).order_by(jobs.c.id)
@@ -94,6 +99,26 @@ class Jobs:
             mine = {"state": RUNNING, "worker": worker, "started": _now(), "heartbeat": time.time()}
             connection.execute(jobs.update().where(jobs.c.id == wanted[0]).values(**mine))
             return _job(connection, wanted[0])
+
+    def drop(self, number: int, *, who: str, labels: int = 0) -> bool:
+        """Take back a job that waits, also one whose worker is dead; False when there is no such job.
+
+        `labels` is the id of the latest label: so far a worker that asks by itself takes them as trained on. Raises
+        NotWaitingError for a job that somebody is at or that has ended.
+        """
+        with alone(self._engine) as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == number)).mappings().first()
+            if row is None:
+                return False
+            if row["state"] != QUEUED and not (row["state"] == RUNNING and _is_lost(row)):
+                message = f"job {number} is {row['state']}; only a job that waits can be dropped"
+                raise NotWaitingError(message)
+            why = f"dropped by {who}"
+            ended: dict[str, Any] = {"state": DROPPED, "worker": None, "ended": _now()}
+            ended |= {"heartbeat": time.time(), "result": {"error": why, "labels": labels}}  # hours are counted from now on
+            connection.execute(jobs.update().where(jobs.c.id == number).values(**ended))
+            connection.execute(job_lines.insert().values(job=number, at=_now(), line=why))
+            return True
 
     def beat(self, job: Job, step: str | None = None) -> bool:
         """Give a sign of life, and say what is being done; False when the job is this worker's no longer."""
@@ -123,10 +148,15 @@ class Jobs:
 
     def last(self, kind: str, asked: Mapping[str, Any]) -> Job | None:
         """The newest job of a kind, asked for with these options among others, that has ended, well or not."""
-        chosen = select(jobs).where(jobs.c.kind == kind, jobs.c.state.in_((DONE, FAILED))).order_by(jobs.c.id.desc())
+        chosen = select(jobs).where(jobs.c.kind == kind, jobs.c.state.in_(ENDED)).order_by(jobs.c.id.desc())
         with self._engine.connect() as connection:
             rows = connection.execute(chosen.limit(_LOOKED_BACK)).mappings()
             return next((Job(**row) for row in rows if dict(asked).items() <= row["asked"].items()), None)
+
+
+def _is_lost(row: Mapping[Any, Any]) -> bool:
+    """Whether the worker of a running job is taken to be dead."""
+    return bool((row["heartbeat"] or 0) < time.time() - DEAD_SECONDS)
 
 
 def _job(connection: Connection, number: int) -> Job:

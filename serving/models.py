@@ -9,13 +9,15 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from labels.database import DatabaseError
-from serving.bundle import BundleError, Manifest, read_bundle
+from serving.arguments import positive
+from serving.bundle import MANIFEST, BundleError, Manifest, read_bundle
 from serving.classifier import Classifier
-from serving.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, RegistryError
+from serving.registry import CHALLENGER, CHAMPION, PREVIOUS, Damaged, Registry, RegistryError
 from serving.settings import load_settings
 
 
@@ -38,11 +40,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _list(registry: Registry, _: argparse.Namespace) -> None:
-    meant = {registry.bundle(alias): alias for alias in (CHALLENGER, PREVIOUS, CHAMPION)}
+    meant = {name: alias for alias in (CHALLENGER, PREVIOUS, CHAMPION) if (name := registry.bundle(alias))}
+    found = registry.bundles()
+    gone = [Damaged(name=name, why=f"{MANIFEST} is missing") for name in meant if name not in {one.name for one in found}]
     table = Table("bundle", "is", "macro-F1", "passages", "base model")
-    for one in registry.bundles():
-        if isinstance(one, str):
-            table.add_row(one, "damaged", "", "", "")
+    for one in [*gone, *found]:
+        if isinstance(one, Damaged):
+            state = ", ".join(filter(None, (meant.get(one.name), f"damaged: {one.why}")))
+            table.add_row(one.name, escape(state), "", "", "")
         else:
             state = meant.get(one.name) or ("provisional" if one.provisional else "")
             table.add_row(one.name, state, _figure(one), str(one.trained_on.get("passages", "")), one.base_model)
@@ -119,6 +124,20 @@ def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
+def _reason(value: str) -> str:
+    if not value.strip():
+        message = "say why, for the log"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def _number(value: str) -> int:
+    if not value.isdecimal():
+        message = f"{value!r} is no number from 0"
+        raise argparse.ArgumentTypeError(message)
+    return int(value)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tagger models", description="The bundles, which one serves, and the way back.")
     commands = parser.add_subparsers(required=True)
@@ -135,13 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("other")
     promote = add("promote", _promote, "make a bundle the champion")
     promote.add_argument("name")
-    promote.add_argument("--why", required=True, help="for the log")
+    promote.add_argument("--why", type=_reason, required=True, help="for the log")
     promote.add_argument("--expected", help="only if this one is the champion now")
     rollback = add("rollback", _rollback, "go back to the previous champion")
-    rollback.add_argument("--why", required=True, help="for the log")
+    rollback.add_argument("--why", type=_reason, required=True, help="for the log")
     rollback.add_argument("--expected", help="only if this one is the champion now")
-    add("history", _history, "what happened, the newest first").add_argument("--most", type=int, default=50)
+    add("history", _history, "what happened, the newest first").add_argument("--most", type=positive, default=50)
     add("gc", _collect, "delete bundles that nothing means").add_argument(
-        "--keep", type=int, default=5, help="newest that stay"
+        "--keep", type=_number, default=5, help="newest that stay"
     )
     return parser

@@ -22,6 +22,11 @@ from serving.bundle import MANIFEST, BundleError, Manifest, read_bundle
 from serving.settings import Settings
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+_NONE_YET = {
+    CHAMPION: "there is no champion yet; `tagger train` makes one",
+    PREVIOUS: "there is no previous champion yet; no champion was replaced by another",
+    CHALLENGER: "there is no challenger yet; `tagger retrain` makes one",
+}
 _YOUNG_SECONDS = 3600
 _OLD_FITS_SECONDS = 14 * 24 * 3600
 
@@ -45,6 +50,14 @@ class Event:
     after: str | None
     why: str
     report: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged:
+    """A bundle that cannot be read, by the name of its folder."""
+
+    name: str
+    why: str
 
 
 class Registry:
@@ -73,7 +86,7 @@ class Registry:
         """The folder of the bundle that an alias means. Raises BundleError when there is none."""
         name = self.bundle(alias)
         if name is None:
-            message = f"{self.models}: there is no {alias} yet; `tagger train` makes one"
+            message = f"{self.models}: {_NONE_YET[alias]}"
             raise BundleError(message)
         return self.models / name
 
@@ -130,16 +143,16 @@ class Registry:
             rows = connection.execute(select(events).order_by(events.c.id.desc()).limit(most)).mappings()
             return [Event(**row) for row in rows]
 
-    def bundles(self) -> list[Manifest | str]:
+    def bundles(self) -> list[Manifest | Damaged]:
         """The manifests of all bundles, newest first; of one that cannot be read what is wrong with it."""
-        found: list[Manifest | str] = []
+        found: list[Manifest | Damaged] = []
         for path in sorted(self.models.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True):
             if path.parent.is_symlink():
                 continue
             try:
                 found.append(read_bundle(path.parent))
             except BundleError as error:
-                found.append(str(error))
+                found.append(Damaged(name=path.parent.name, why=str(error).replace(f"{path.parent}/", "")))
         return found
 
     def collect(self, *, keep: int, who: str = "") -> list[str]:
@@ -147,25 +160,22 @@ class Registry:
 
         Cached fits go too when nothing has used them for two weeks.
         """
-        gone: list[str] = []
         who = who or _user()
         young = time.time() - _YOUNG_SECONDS
         with alone(self._engine) as connection:  # nothing is promoted meanwhile
             meant = set(connection.execute(select(aliases.c.bundle)).scalars())
             rest = [one.parent for one in self.models.glob(f"*/{MANIFEST}") if not one.parent.is_symlink()]
             rest = [one for one in rest if one.name not in meant and one.resolve() not in self._linked()]
-            for folder in sorted(rest, key=lambda one: (one / MANIFEST).stat().st_mtime, reverse=True)[keep:]:
-                if (folder / MANIFEST).stat().st_mtime > young:  # it may be about to be promoted
-                    continue
-                shutil.rmtree(folder)
-                gone.append(folder.name)
+            spare = sorted(rest, key=lambda one: (one / MANIFEST).stat().st_mtime, reverse=True)[keep:]
+            spare = [one for one in spare if (one / MANIFEST).stat().st_mtime <= young]  # others may be about to be promoted
             old = time.time() - _OLD_FITS_SECONDS
-            for fit in (self.models.parent / "fits").glob("*"):  # cached, so only the time to make it again is lost
-                if fit.stat().st_mtime < old:
-                    shutil.rmtree(fit)
-                    gone.append(f"fits/{fit.name}")
-            if gone:
+            # Cached, so only the time to make them again is lost.
+            fits = [one for one in (self.models.parent / "fits").glob("*") if one.stat().st_mtime < old]
+            gone = [*(one.name for one in spare), *(f"fits/{one.name}" for one in fits)]
+            if gone:  # first: what cannot be logged is not deleted
                 _note(connection, who, "gc", None, None, f"deleted {', '.join(gone)}", None)
+            for folder in (*spare, *fits):
+                shutil.rmtree(folder)
         return gone
 
     def _whole(self, name: str) -> str:

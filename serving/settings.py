@@ -1,13 +1,25 @@
 """Settings of this service: the one place that reads the environment (prefix TAGGER_)."""
 
+import difflib
+import os
+import sys
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_PREFIX = "TAGGER_"
+_OTHERS = frozenset({"TEST_LIGHT"})
+"""Of this prefix, and no setting of the service: the run of the tests without the training stack."""
+_told: set[str] = set()
+
 
 def load_settings() -> "Settings":
-    """The settings of this process. Raises SystemExit with one line a mistake when the environment holds any."""
+    """The settings of this process. Raises SystemExit with one line a mistake when the environment holds any.
+
+    A variable of our prefix that is no setting is told once: other software may have set it, or a name is misspelt.
+    """
+    _tell_unknown()
     try:
         return Settings()
     except ValidationError as error:
@@ -20,7 +32,7 @@ def load_settings() -> "Settings":
 class Settings(BaseSettings):
     """Where things are and how much is allowed. Each field is also an environment variable: TAGGER_STATE and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="TAGGER_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid")
 
     state: Path = Path("state")
     """Folder of everything that changes: models, fits, keys."""
@@ -79,3 +91,15 @@ class Settings(BaseSettings):
     def keys_file(self) -> Path:
         """The file of hashed API keys."""
         return self.keys or self.state / "keys.json"
+
+
+def _tell_unknown() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    given = {name.upper().removeprefix(_PREFIX) for name in os.environ if name.upper().startswith(_PREFIX)}
+    if "REPLICA" in given:  # its supervisor has told
+        return
+    for name in sorted(given - known - _OTHERS - _told):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {_PREFIX}{near[0]}?" if near else ""
+        print(f"tagger: {_PREFIX}{name} is no setting and is ignored{hint}", file=sys.stderr)
+        _told.add(name)

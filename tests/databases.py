@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,3 +69,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with psycopg.connect(address.replace("+psycopg", "") + "postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"{address}{name}"
+
+
+def make_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every SQLite database that is opened from now on be one of a folder that this user (root may) may not write to."""
+
+    def refuse(*_: object) -> None:
+        message = "attempt to write a readonly database"
+        raise sqlite3.OperationalError(message)
+
+    monkeypatch.setattr("labels.database._prepare_sqlite", refuse)

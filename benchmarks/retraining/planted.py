@@ -1,5 +1,6 @@
 """Good labels of a held-back document are promoted and help; a tag inverted in one document is not. All passages, real fits."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,22 +12,19 @@ from labels.corpus import Corpus, load_corpus
 from labels.database import open_database
 from labels.store import LabelStore, NewLabel
 from serving.registry import Registry
-from serving.settings import Settings
-from training.recipe import ACCURATE
+from serving.settings import Settings, load_settings
+from training.recipe import SHIPPING
 from training.retrain import Deployment, retrain
 
 HELD_BACK = "002"
-"""Without 004, which holds two thirds of the victim-support measures, no model beats cue words on the others by much."""
 INVERTED, INVERTED_IN = "advocacy_call", "004"
 
 
 def planted(state: Path) -> dict[str, Any]:
-    """First a model without a document's labels; then these added; then, as reviewed labels, a tag inverted in a document.
+    """First a model without a document's labels; then these added and reviewed; then a tag inverted in another document.
 
-    Each of the three is trained and evaluated out of document as `tagger retrain` does it.
+    Each of the three is trained by the default recipe and evaluated out of document as `tagger retrain` does it.
     """
-    # A third of the time of the default; all three are trained alike.
-    recipe = replace(ACCURATE, layers=6, seed_readings=2, authored_share=0.5)
     corpus = load_corpus()
     authored = load_authored(corpus.codebook, corpus.documents)
     four = _without(corpus, HELD_BACK)
@@ -36,10 +34,12 @@ def planted(state: Path) -> dict[str, Any]:
 
     def run(some: Corpus) -> dict[str, Any]:
         place = Deployment(state=state, registry=registry, store=store, corpus=some, authored=authored)
-        found = retrain(place, recipe, lambda line: print(line, file=sys.stderr, flush=True))
+        found = retrain(place, SHIPPING, lambda line: print(line, file=sys.stderr, flush=True))
         verdicts = {gate.name: gate.verdict for gate in found.gates}
+        ahead = next(gate.figures for gate in found.gates if gate.name == "champion, by its gold").get("difference")
         return {
             "macro_f1": round(found.macro_f1, 3),
+            "ahead": None if ahead is None else round(ahead, 3),
             "promoted": found.promoted,
             "seconds": round(found.seconds),
             "gates": verdicts,
@@ -49,17 +49,21 @@ def planted(state: Path) -> dict[str, Any]:
     registry.promote(str(registry.bundle("challenger")), why="the first")
     later = [row for row in corpus.gold if row.document == HELD_BACK]
     store.add([NewLabel(document=HELD_BACK, text=row.text, context=row.context, tags=row.tags, annotator="a") for row in later])
-    good = run(four)
-    bad = run(replace(four, gold=[_inverted(row) if row.document == INVERTED_IN else row for row in four.gold]))
+    good = run(corpus)
+    bad = run(replace(corpus, gold=[_inverted(row) if row.document == INVERTED_IN else row for row in corpus.gold]))
     engine.dispose()
-    right = good["promoted"] and good["macro_f1"] > first["macro_f1"] and not bad["promoted"]
+    right = good["promoted"] and good["ahead"] > 0 and not bad["promoted"]
     return {"without": first, "good": good, "bad": bad, "right": right}
 
 
 def begun_anew(state: Path) -> Path:
-    """A state folder with the fits of an earlier run, which take most of the time, and nothing else of it."""
-    for path in (*state.glob("tagger.db*"), *state.glob("retrains/*")):
-        path.unlink()
+    """An empty state folder, but for the fits, which take most of the time: it shares those of the settings' state folder."""
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    for name in ("fits", "encoders"):
+        shared = load_settings().state.resolve() / name
+        shared.mkdir(parents=True, exist_ok=True)
+        (state / name).symlink_to(shared)
     return state
 
 
@@ -79,15 +83,18 @@ def planted_table(found: dict[str, Any]) -> str:
     """The three runs, and the gates that did not pass."""
     names = {
         "without": f"four documents, without {HELD_BACK}",
-        "good": f"the labels of {HELD_BACK} added",
+        "good": f"the labels of {HELD_BACK} added and reviewed",
         "bad": f"{INVERTED} inverted in {INVERTED_IN}",
     }
-    rows = ["| labels | macro-F1 out of document | promoted | gates that kept it back |", "| --- | --- | --- | --- |"]
+    rows = [
+        "| labels | macro-F1 out of document | ahead on the champion's passages | promoted | gates that kept it back |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for key, name in names.items():
         kept = ", ".join(f"{gate} ({verdict})" for gate, verdict in found[key]["gates"].items() if verdict != "pass")
         first = key == "without"
         promoted = "by hand" if first else "yes" if found[key]["promoted"] else "no"
-        rows.append(
-            f"| {name} | {found[key]['macro_f1']:.2f} | {promoted} | {'no champion yet' if first else kept or 'none'} |"
-        )
+        ahead = "" if found[key]["ahead"] is None else f"{found[key]['ahead']:+.2f}"
+        kept = "no champion yet" if first else kept or "none"
+        rows.append(f"| {name} | {found[key]['macro_f1']:.2f} | {ahead} | {promoted} | {kept} |")
     return "\n".join(rows)

@@ -2,7 +2,7 @@
 
 make bench-retraining            swaps, labels, beside; writes benchmarks/results/retraining.json and the table in README.md
 make bench-retraining QUICK=1    a tenth of it, changes nothing
-make bench-planted               labels that help and labels that harm, at full size (an hour); its own table
+make bench-planted               labels that help and labels that harm, at full size (two hours); its own table
 """
 
 import argparse

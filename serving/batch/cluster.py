@@ -22,8 +22,8 @@ import ray.exceptions
 
 from serving.batch.inputs import STANDARD_INPUT
 from serving.batch.items import Item, items_of
-from serving.batch.journal import Progress, RunError
-from serving.batch.outputs import flat, schema, summaries, summary_line
+from serving.batch.journal import Progress, RunError, refuse_existing
+from serving.batch.outputs import documents_file, flat, schema, summaries, summary_line
 from serving.batch.rows import row_of
 from serving.batch.running import Run
 from serving.bundle import Manifest
@@ -31,6 +31,7 @@ from serving.classifier import Classifier
 from serving.extraction.isolated import DocumentReader
 from serving.results import PassageIn
 
+_DONE = "_SUCCESS"
 _BLOCK = 256
 """Passages of one batch."""
 _READING_CORES, _SCORING_CORES = 0.25, 0.75
@@ -49,8 +50,8 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def scored(run: Run, manifest: Manifest, output: str, address: str | None) -> Progress:
-    """Score a run's inputs into a folder of Parquet files. Raises RunError."""
+def scored(run: Run, manifest: Manifest, output: str, address: str | None, *, restart: bool) -> Progress:
+    """Score a run's inputs into a folder of Parquet files; on this machine `restart` replaces one. Raises RunError."""
     if any(one.shown == STANDARD_INPUT for one in run.inputs):
         message = "standard input cannot be read by a cluster; name files"
         raise RunError(message)
@@ -59,7 +60,11 @@ def scored(run: Run, manifest: Manifest, output: str, address: str | None) -> Pr
     if not output.endswith(".parquet"):
         message = f"{output}: the ray engine writes a folder of Parquet files; name it NAME.parquet"
         raise RunError(message)
-    if files.exists(place):
+    is_local = "file" in files.protocol
+    if is_local:
+        place = str(Path(place).resolve())  # a link is followed
+        _check_replaced(Path(place), restart=restart)
+    elif files.exists(place):
         message = f"{output} is there already; remove it, or name another output"
         raise RunError(message)
     part = str(_part(Path(place)))
@@ -75,10 +80,21 @@ def scored(run: Run, manifest: Manifest, output: str, address: str | None) -> Pr
         files.makedirs(part, exist_ok=True)
         with files.open(f"{part}/empty.parquet", "wb") as out:
             pyarrow.parquet.write_table(schema(manifest.tags).empty_table(), out)
+    if is_local and files.exists(place):
+        files.rm(place, recursive=True)  # else the new folder would be moved into the old one
     files.mv(part, place, recursive=True)
     progress = _finished(files, place, manifest)
-    files.touch(f"{place}/_SUCCESS")  # an object store moves file by file: without this one the folder is not whole
+    files.touch(f"{place}/{_DONE}")  # an object store moves file by file: without this one the folder is not whole
     return progress
+
+
+def _check_replaced(place: Path, *, restart: bool) -> None:
+    """Raise RunError for what is there already, and with `restart` for what no run has written."""
+    if not restart:
+        refuse_existing([place, documents_file(place)])
+    elif place.is_dir() and any(one.is_dir() or (one.suffix != ".parquet" and one.name != _DONE) for one in place.iterdir()):
+        message = f"{place} holds more than the ray engine writes; remove it, or name another output"
+        raise RunError(message)
 
 
 def _write(run: Run, files: Any, part: str) -> None:

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -79,7 +79,7 @@ def _main(options: argparse.Namespace) -> int:
             message = f'--engine ray needs {error.name}, of the extra `ray`: pip install "passage-tagger[ray]"'
             raise RunError(message) from error
         run = _run(options, manifest, bundle, cluster.outputs(options.output))
-        progress = cluster.scored(run, manifest, options.output, options.ray_address)
+        progress = cluster.scored(run, manifest, options.output, options.ray_address, restart=options.restart)
         return _told(progress, options, time.monotonic() - started)
     output = Path(options.output)
     if output.is_dir():
@@ -88,7 +88,8 @@ def _main(options: argparse.Namespace) -> int:
     is_stream = options.output == STANDARD_OUTPUT or (output.exists() and not output.resolve().is_file())
     kind = "jsonl" if is_stream else format_of(options.output)
     output = output.resolve()  # a link is followed
-    run = _run(options, manifest, bundle, [] if is_stream else [output, documents_file(output)])
+    known = [] if is_stream or options.restart else _journal_of(options.output).inputs()
+    run = _run(options, manifest, bundle, [] if is_stream else [output, documents_file(output)], known)
     classifier = Classifier.load(bundle, options.threads or settings.threads)
     reader = DocumentReader()
     try:
@@ -117,14 +118,14 @@ def _keeping(run: Run, settings: Settings, manifest: Manifest) -> Iterator[Keepi
         engine.dispose()
 
 
-def _run(options: argparse.Namespace, manifest: Manifest, bundle: Path, outputs: list[Path]) -> Run:
+def _run(options: argparse.Namespace, manifest: Manifest, bundle: Path, outputs: list[Path], begun: Sequence[str] = ()) -> Run:
     """The run that a command line asks for. Raises InputsError, RunError."""
     _check_tags(options.tag, manifest)
     kind = standard_input_kind(options.stdin_type) if STANDARD_INPUT in options.inputs else None
     if options.keep_text:
         outputs = [*outputs, options.keep_text]
     return Run(
-        inputs=list_inputs(options.inputs, outputs, kind),
+        inputs=list_inputs(options.inputs, outputs, kind, begun),
         reading=Reading(
             columns=Columns(text=options.text_column, context=options.context_column, id=options.id_column),
             texts=options.keep_text,
@@ -209,7 +210,9 @@ def _parser() -> argparse.ArgumentParser:
     kinds = sorted({*MEDIA_TYPES.values(), *TABLES.values()})
     tables.add_argument("--stdin-type", choices=kinds, help="what standard input holds (default: seen from its first byte)")
     run = parser.add_argument_group("run")
-    run.add_argument("--restart", action="store_true", help="begin anew in place of going on with a stopped run")
+    run.add_argument(
+        "--restart", action="store_true", help="begin anew: do not go on with a stopped run, replace an output that is there"
+    )
     run.add_argument("--json", action="store_true", help="print a summary as JSON at the end")
     return parser
 

@@ -58,10 +58,13 @@ class Input:
         return self.kind in TABLES.values()
 
 
-def list_inputs(names: Sequence[str], outputs: Sequence[Path], standard_input_kind: str | None = None) -> list[Input]:
+def list_inputs(
+    names: Sequence[str], outputs: Sequence[Path], standard_input_kind: str | None = None, begun: Sequence[str] = ()
+) -> list[Input]:
     """The inputs of a run. In folders hidden files, other types and this run's own outputs are left alone.
 
-    Raises InputsError for a pattern or a folder that names nothing, and for an output named as an input.
+    Raises InputsError for a path, a pattern or a folder that names nothing, and for an output named as an input. What a
+    run was `begun` with stays in its list also when it is gone: the journal tells what has changed.
     """
     found: list[Input] = []
     for name in names:
@@ -82,7 +85,11 @@ def list_inputs(names: Sequence[str], outputs: Sequence[Path], standard_input_ki
             if _is_one_of(path, outputs):
                 message = f"{name} is an input and the output; name another output"
                 raise InputsError(message)
-            found.append(_input(path))
+            one = _input(path)
+            if not path.exists() and one.shown not in begun:
+                message = f"{one.shown}: no such file or folder"
+                raise InputsError(message)
+            found.append(one)
         else:
             matched = [Path(one) for one in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 - patterns may be absolute
             inside = [_input(one) for one in matched if one.is_file() and not _is_one_of(one, outputs)]

@@ -13,7 +13,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ class Progress:
     """Whether all inputs have been read to their ends."""
 
 
+def refuse_existing(paths: Sequence[Path]) -> None:
+    """Raise RunError when one of these files is there."""
+    for path in paths:
+        if path.exists():
+            shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+            message = f"{shown} exists already; --restart replaces it, or name another output"
+            raise RunError(message)
+
+
 class Journal:
     """The work folder of one output, locked for one run."""
 
@@ -54,16 +64,18 @@ class Journal:
         """Name the folder; nothing is made yet."""
         self.folder = output.with_name(f".{output.name}.run")
         self.rows = self.folder / _ROWS
+        self._ended = self.folder.with_name(f"{self.folder.name}.ended")
         self._lock: int | None = None
         self._spool: Any = None
         self._output = output
         self._fresh = False
         self.progress = Progress()
 
-    def begin(self, run: Mapping[str, Any], *, restart: bool) -> bool:
+    def begin(self, run: Mapping[str, Any], *, restart: bool, kept: Sequence[Path] = ()) -> bool:
         """Open the spool, at its start or where a killed run stood; whether it goes on.
 
-        Raises RunError when another run is at work, or this one is not the one that was begun; OSError.
+        What is `kept` is replaced by nothing but the run that was begun for it. Raises RunError when one of them is there
+        without such a run, when another run is at work, or when this one is not the one that was begun; OSError.
         """
         self.folder.mkdir(exist_ok=True)
         self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -72,8 +84,12 @@ class Journal:
         except BlockingIOError as error:
             message = "another run is writing this output; wait for it, or name another output"
             raise RunError(message) from error
-        known = None if restart else self._read(_RUN)
-        progress = None if restart else self._read(_PROGRESS)
+        shutil.rmtree(self._ended, ignore_errors=True)
+        known, progress = self._read(_RUN), self._read(_PROGRESS)
+        if known is None or progress is None:
+            self._refuse(kept)
+        if restart:
+            known = None
         if progress and progress["complete"] and not self.rows.exists() and not self._output.exists():
             known = None  # it was finished, and what it wrote is gone
         if known is None or progress is None:
@@ -96,6 +112,13 @@ class Journal:
             self._spool.seek(self.progress.bytes)
         return True
 
+    def _refuse(self, kept: Sequence[Path]) -> None:
+        try:
+            refuse_existing(kept)
+        except RunError:
+            self.remove()  # made just now, or of a run that had not begun to score
+            raise
+
     def was_complete(self) -> bool:
         """Whether a run before read all its inputs to their ends, and was stopped while it wrote its output."""
         progress = self._read(_PROGRESS)
@@ -105,6 +128,10 @@ class Journal:
         """The name of the bundle with which a run was begun that has not ended."""
         found = (self._read(_RUN) or {}).get("model")
         return found if isinstance(found, str) else None
+
+    def inputs(self) -> list[str]:
+        """What such a run reads."""
+        return [entry[0] for entry in (self._read(_RUN) or {}).get("inputs", [])]
 
     def write(self, lines: bytes) -> None:
         """Append rows to the spool; they count from the next checkpoint on."""
@@ -129,7 +156,10 @@ class Journal:
         """Delete the folder of a finished run; its output stands, so what cannot be deleted is no matter."""
         if self._spool:
             self._spool.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._ended, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.rename(self._ended)  # in one step: half a folder would tell of no run, and its output of another's
+        shutil.rmtree(self._ended, ignore_errors=True)
 
     def remove_if_untouched(self) -> None:
         """Delete the folder of a run that has done nothing: there is nothing to go on with."""

@@ -17,7 +17,7 @@ from serving.batch.items import Reading, items_of
 from serving.batch.journal import Journal, Progress
 from serving.batch.keeping import Keeping
 from serving.batch.local import scored
-from serving.batch.outputs import finish
+from serving.batch.outputs import documents_file, finish
 from serving.batch.rows import Wanted, row_of
 from serving.bundle import Manifest
 from serving.classifier import Classifier
@@ -68,13 +68,17 @@ def journalled(
     restart: bool,
     keeping: Keeping | None = None,
 ) -> Progress:
-    """Score into the spool and make the output of it. Raises RunError, DatabaseError, OSError."""
+    """Score into the spool and make the output of it; one that is there goes only with `restart`.
+
+    Raises RunError, DatabaseError, OSError.
+    """
     journal = Journal(output)
+    kept = [] if restart else [output, documents_file(output)]
     if STANDARD_INPUT in (one.shown for one in run.inputs):
-        restart = not journal.was_complete()  # read to its end, it only has to be written
+        restart = restart or not journal.was_complete()  # read to its end, it only has to be written
         print("tagger score: standard input cannot be read twice: a run that is stopped begins anew", file=sys.stderr)
     try:
-        goes_on = journal.begin(run.fingerprint(classifier.manifest), restart=restart)
+        goes_on = journal.begin(run.fingerprint(classifier.manifest), restart=restart, kept=kept)
         if goes_on:
             print(f"tagger score: goes on after {journal.progress.passages} passages", file=sys.stderr)
         saved = time.monotonic()

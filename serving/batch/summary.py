@@ -10,35 +10,21 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from serving.batch.page import SHOWN_DOCUMENTS, SHOWN_PASSAGES, Found, page
 from serving.batch.scores import ScoresError, read_scores
 from serving.whole import whole
 
-_PAGE = Path(__file__).with_name("page.html")
-_SHOWN_PASSAGES = 300
-"""Of a document on the page: those with the highest scores."""
-_SHOWN_DOCUMENTS = 5000
 
-
-@dataclass(slots=True, kw_only=True)
-class Found:
-    """What was found in one document."""
-
-    document: str
-    passages: int = 0
-    failed: int = 0
-    review: int = 0
-    tags: dict[str, int] = field(default_factory=dict)
-    best: list[tuple[float, int, dict[str, Any]]] = field(default_factory=list)
-    """(highest score, minus the number of the row, row) of the passages to show, a heap."""
+class SummaryError(Exception):
+    """Raised when what was asked for cannot be done; the message is for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +49,14 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     chosen = Chosen(tags=tuple(options.tag), min_score=options.min_score, review=options.review)
     try:
+        _check_paths(options.scores, [one for one in (options.html, options.to_labels) if one])
         with _lines(options.to_labels) as labels:
-            documents, tags, written = _gathered(read_scores(options.scores), chosen, labels, shown=bool(options.html))
+            documents, tags, written = _gathered(_read(options.scores), chosen, labels, shown=bool(options.html))
+            _check_tags(options.tag, tags, options.scores)
         if options.html:
-            with whole(options.html) as part:
+            with _written(options.html) as part:
                 part.write_text(page(documents, tags, options.scores.name), encoding="utf-8")
-    except (ScoresError, OSError) as error:
+    except (ScoresError, SummaryError) as error:
         print(f"tagger summary: {error}", file=sys.stderr)
         return 2
     _print(documents, tags)
@@ -79,13 +67,63 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _check_paths(scores: Path, outputs: Sequence[Path]) -> None:
+    """Raise SummaryError for an input that is not there, and for outputs that would destroy it or each other."""
+    if not scores.exists():
+        message = f"{scores}: no such file"
+        raise SummaryError(message)
+    inputs = [scores, *(scores.iterdir() if scores.is_dir() else ())]
+    for number, output in enumerate(outputs):
+        if any(_is_same(one, output) for one in inputs) or scores.resolve() in output.resolve().parents:
+            message = f"{output} is the input and an output; name another output"
+            raise SummaryError(message)
+        if any(_is_same(one, output) for one in outputs[:number]):
+            message = f"{output} is named for two outputs; name another one"
+            raise SummaryError(message)
+        if output.exists() and not output.is_file():
+            message = f"{output} is no file that could be replaced; name another output"
+            raise SummaryError(message)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, links of both kinds included."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _check_tags(asked: Sequence[str], tags: Sequence[str], scores: Path) -> None:
+    """Raise SummaryError for a tag that no row knows; where nothing was scored there is none to know."""
+    for tag in asked:
+        if tags and tag not in tags:
+            message = f"{tag!r} is no tag of {scores} (tags: {', '.join(tags)})"
+            raise SummaryError(message)
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from read_scores(path)
+    except OSError as error:
+        message = f"{path}: {error.strerror or error}"
+        raise SummaryError(message) from error
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """A file that is whole or not there. Raises SummaryError."""
+    try:
+        with whole(path) as part:
+            yield part
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror}"
+        raise SummaryError(message) from error
+
+
 @contextmanager
 def _lines(path: Path | None) -> Iterator[TextIO | None]:
     """A file of lines; without a name none."""
     if path is None:
         yield None
         return
-    with whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as out:
+    with _written(path) as part, part.open("w", encoding="utf-8", newline="\n") as out:
         yield out
 
 
@@ -94,14 +132,14 @@ def _gathered(
 ) -> tuple[list[Found], list[str], int]:
     """The documents in their order, the tags, and how many rows were written to label; few rows in memory."""
     found: dict[str, Found] = {}
-    tags: list[str] = []
+    tags: dict[str, None] = {}
     written = 0
     for number, row in enumerate(rows):
         one = found.setdefault(row["document"], Found(document=row["document"]))
         if "error" in row:
             one.failed += 1
             continue
-        tags = tags or list(row["scores"])
+        tags.update(dict.fromkeys(row["scores"]))
         one.passages += 1
         one.review += bool(row["review"])
         for tag in row["tags"]:
@@ -111,11 +149,11 @@ def _gathered(
         if labels and "text" in row:
             labels.write(json.dumps(_to_label(row), ensure_ascii=False) + "\n")
             written += 1
-        if shown and (row["tags"] or row["review"]) and (one.best or len(found) <= _SHOWN_DOCUMENTS):
+        if shown and (row["tags"] or row["review"]) and (one.best or len(found) <= SHOWN_DOCUMENTS):
             heapq.heappush(one.best, (max(row["scores"].values()), -number, row))
-            if len(one.best) > _SHOWN_PASSAGES:
+            if len(one.best) > SHOWN_PASSAGES:
                 heapq.heappop(one.best)
-    return list(found.values()), tags, written
+    return list(found.values()), list(tags), written
 
 
 def _to_label(row: dict[str, Any]) -> dict[str, Any]:
@@ -131,43 +169,6 @@ def _to_label(row: dict[str, Any]) -> dict[str, Any]:
         "review": row["review"],
         "scores": {tag: round(score, 4) for tag, score in row["scores"].items()},
         "model": row.get("model"),
-    }
-
-
-def page(documents: Sequence[Found], tags: Sequence[str], title: str) -> str:
-    """The page: one file, no network."""
-    data = {
-        "title": title,
-        "tags": list(tags),
-        "documents": [
-            {
-                "name": one.document,
-                "passages": one.passages,
-                "failed": one.failed,
-                "review": one.review,
-                "tags": [one.tags.get(tag, 0) for tag in tags],
-                "best": [_shown(row, tags) for _, _, row in sorted(one.best, key=lambda entry: -entry[1])],
-            }
-            for one in documents[:_SHOWN_DOCUMENTS]
-        ],
-        "more": max(0, len(documents) - _SHOWN_DOCUMENTS),
-        "most": _SHOWN_PASSAGES,
-    }
-    # `</script>` within a passage would end the data.
-    return Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        data=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    )
-
-
-def _shown(row: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
-    place = next((f"{name} {row[name]}" for name in ("page", "line", "row") if name in row), "")
-    return {
-        "text": row.get("text", ""),
-        "context": row.get("context", ""),
-        "place": place,
-        "tags": row["tags"],
-        "review": row["review"],
-        "scores": [round(row["scores"].get(tag) or 0.0, 3) for tag in tags],
     }
 
 

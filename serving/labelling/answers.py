@@ -101,7 +101,7 @@ class JobOut(BaseModel):
     asked: dict[str, Any]
     who: str
     at: str
-    state: Literal["queued", "running", "done", "failed"]
+    state: Literal["queued", "running", "done", "failed", "dropped"]
     started: str | None
     ended: str | None
     step: str | None

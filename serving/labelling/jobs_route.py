@@ -1,4 +1,7 @@
-"""`/v1/jobs`: ask for a retraining, and read how far it is. The server only writes jobs down; `tagger worker` does them."""
+"""`/v1/jobs`: ask for a retraining, read how far it is, take it back.
+
+The server only writes jobs down; `tagger worker` does them.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, TypeVar
@@ -8,19 +11,22 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
 from labels.database import DatabaseError
-from labels.jobs import Job, Jobs
+from labels.jobs import Job, Jobs, NotWaitingError
 from serving.access import needs
 from serving.api import JobRequest
 from serving.labelling.answers import JobOut, JobsAnswer, LineOut
 from serving.labelling.labels_route import database_away
 from serving.openapi import body, problems, reference
-from serving.problems import RequestProblem
+from serving.problems import MEDIA_TYPE, RequestProblem
 from serving.service import Service, service_of
 from serving.wire import JSON, decode, media_type, read_body
 
 router = APIRouter(dependencies=[Depends(needs("admin"))])
 _Found = TypeVar("_Found")
 _MOST_ID = 2**31 - 1
+_DROPPING = problems(401, 403, 404, 409, 422, 503)
+_DROPPING[409]["description"] = "Somebody is at the job, or it has ended."
+_DROPPING[409]["content"][MEDIA_TYPE]["example"]["detail"] = "job 7 is running; only a job that waits can be dropped"
 
 
 @router.post(
@@ -59,6 +65,18 @@ def job(
     if found[0] is None:
         raise RequestProblem(404, f"there is no job {number}")
     return _shown(found[0], found[1])
+
+
+@router.delete("/v1/jobs/{number}", operation_id="drop_job", summary="Take a job back", status_code=204, responses=_DROPPING)
+def drop(request: Request, number: Annotated[int, Path(ge=1, le=_MOST_ID, description="its id")]) -> None:
+    """A job that waits is done by nobody any more; its `state` is `dropped`."""
+    service = service_of(request)
+    try:
+        found = _asked(service, lambda jobs: jobs.drop(number, who="api", labels=service.store.newest()))
+    except NotWaitingError as error:
+        raise RequestProblem(409, str(error)) from error
+    if not found:
+        raise RequestProblem(404, f"there is no job {number}")
 
 
 def _asked(service: Service, ask_for: Callable[[Jobs], _Found]) -> _Found:

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 import labels
 from labels.annotations import text_sha256
 from labels.codebook import Codebook, load_codebook
@@ -51,6 +53,9 @@ def main(arguments: list[str]) -> int:
             engine.dispose()
     except (DatabaseError, PromotionError) as error:
         print(f"tagger labels promote: {error}", file=sys.stderr)
+        return 1
+    except DBAPIError as error:
+        print(f"tagger labels promote: the database does not answer: {str(error.orig).strip()}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"tagger labels promote: {error.filename}: {error.strerror}", file=sys.stderr)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlalchemy.exc import DBAPIError
+
 from labels.codebook import Codebook, load_codebook
 from labels.database import DatabaseError, open_database
 from labels.formats.rows import FormatError, Reading, Row
@@ -58,6 +60,10 @@ def import_labels(arguments: list[str]) -> int:
     except (_StopError, DatabaseError) as error:
         print(f"tagger labels import: {error}", file=sys.stderr)
         return 1
+    except DBAPIError as error:
+        away = f"the database does not answer: {str(error.orig).strip()}"
+        print(f"tagger labels import: {away}; nothing was kept", file=sys.stderr)
+        return 1
     _tell(found, added, superseded)
     if found.problems:
         print(f"nothing was imported: {_number(len(found.problems), 'problem')}", file=sys.stderr)
@@ -88,6 +94,9 @@ def export_labels(arguments: list[str]) -> int:
             form.write(part, chosen, codebook)
     except (_StopError, DatabaseError, FormatError) as error:
         print(f"tagger labels export: {error}", file=sys.stderr)
+        return 1
+    except DBAPIError as error:
+        print(f"tagger labels export: the database does not answer: {str(error.orig).strip()}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"tagger labels export: {options.file}: cannot be written: {error.strerror}", file=sys.stderr)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from labels import jobs as module
 from labels.database import open_database
-from labels.jobs import DONE, QUEUED, RUNNING, Jobs
+from labels.jobs import DONE, DROPPED, QUEUED, RUNNING, Jobs, NotWaitingError
 
 
 @pytest.fixture
@@ -105,3 +105,65 @@ def test_an_interrupted_job_goes_back(engine: Engine) -> None:
     again = jobs.take("w2")
     assert again is not None
     assert again.id == first.id
+
+
+def test_a_job_that_waits_can_be_taken_back(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done by nobody, says who dropped it, and counts as the last one of its kind: the same labels ask for no other."""
+    jobs = Jobs(engine)
+    asked = jobs.ask("retrain", {"profile": "quick"}, "a")
+    assert not jobs.drop(asked.id + 1, who="maria")
+    assert jobs.drop(asked.id, who="maria", labels=7)
+    found = jobs.get(asked.id)
+    assert found is not None
+    assert (found.state, found.result) == (DROPPED, {"error": "dropped by maria", "labels": 7})
+    assert found.ended is not None
+    assert [line for _, _, line in jobs.lines(asked.id)] == ["dropped by maria"]
+    assert jobs.last("retrain", {"profile": "quick"}) == found
+    assert jobs.take("w1") is None
+    with pytest.raises(NotWaitingError, match=f"job {asked.id} is dropped; only a job that waits can be dropped"):
+        jobs.drop(asked.id, who="maria")
+
+    again = jobs.ask("retrain", {"profile": "quick"}, "a")
+    assert again.id != asked.id
+    taken = jobs.take("w1")
+    assert taken is not None
+    with pytest.raises(NotWaitingError, match=f"job {again.id} is running"):
+        jobs.drop(again.id, who="maria")
+    jobs.end(taken, DONE, {"promoted": True})
+    with pytest.raises(NotWaitingError, match=f"job {again.id} is done"):
+        jobs.drop(again.id, who="maria")
+
+    lost = jobs.ask("retrain", {"profile": "quick"}, "a")
+    taken = jobs.take("w1")
+    assert taken is not None
+    monkeypatch.setattr(module, "DEAD_SECONDS", -1.0)  # its worker is dead: it waits for the next one
+    assert jobs.drop(lost.id, who="maria")
+    assert not jobs.beat(taken)
+    assert jobs.take("w2") is None
+
+
+def test_a_job_is_either_taken_or_dropped(engine: Engine) -> None:
+    """Four workers and four people at once: one of them gets each job."""
+    jobs = Jobs(engine)
+    for _ in range(5):
+        asked = jobs.ask("retrain", {"profile": "quick"}, "a")
+        won: list[str] = []
+
+        def drop(number: int = asked.id, won: list[str] = won) -> None:
+            try:
+                jobs.drop(number, who="maria")
+                won.append("dropped")
+            except NotWaitingError:
+                pass
+
+        def take(won: list[str] = won) -> None:
+            if taken := jobs.take("w1"):
+                won.append("taken")
+                jobs.end(taken, DONE, None)
+
+        threads = [threading.Thread(target=act) for act in (drop, take) * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1

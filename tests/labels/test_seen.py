@@ -128,6 +128,6 @@ def test_a_database_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     path = tmp_path / "tagger.db"
     open_database(f"sqlite:///{path}").dispose()
     engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
-    with pytest.raises(DatabaseError, match=r"tagger\.db.* passages cannot be kept for labelling: .*readonly"):
+    with pytest.raises(DatabaseError, match=r"tagger\.db.*: cannot be written: .*readonly.*; nothing was kept"):
         keep(engine, [passage("a")])
     engine.dispose()

@@ -86,11 +86,11 @@ def test_every_bad_input_is_a_row_and_the_run_goes_on(quick_bundle: Path, folder
         b'{\n[]\n{"txt": "a"}\n{"text": "a", "context": 5}\n{"text": ""}\n{"text": "\\ud800"}\n\xff\n{"text": "fine"}\n'
     )
     (folder / "latin.txt").write_bytes(b"\x01\x02\x03" * 3000)
-    out = tmp_path / "out.jsonl"
-    assert (
-        run(quick_bundle, bad, folder / "latin.txt", folder / "none.txt", folder / "none.jsonl", folder / "d.png", "-o", out)
-        == 1
-    )
+    links, out = folder / "links", tmp_path / "out.jsonl"
+    links.mkdir()
+    for name in ("none.txt", "none.jsonl"):
+        (links / name).symlink_to(tmp_path / "nowhere")
+    assert run(quick_bundle, bad, folder / "latin.txt", links, folder / "d.png", "-o", out) == 1
     details = [row["error"]["detail"] if "error" in row else None for row in rows_of(out)]
     expected = [
         "line 1 is not JSON",
@@ -133,13 +133,53 @@ def test_an_output_is_never_an_input(quick_bundle: Path, folder: Path, capsys: p
     (folder / ".git").mkdir()
     (folder / ".git" / "x.txt").write_text("hidden", encoding="utf-8")
     out = folder / "out.jsonl"
-    for _ in range(2):
-        assert run(quick_bundle, folder, "-o", out) == 0
+    for more in ([], ["--restart"]):
+        assert run(quick_bundle, folder, "-o", out, *more) == 0
         assert len(rows_of(out)) == 9
     assert run(quick_bundle, folder / "c.jsonl", "-o", folder / "c.jsonl") == 2
     assert "is an input and the output" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(quick_bundle, folder, "-o", "")
+
+
+@pytest.mark.parametrize("name", ["many.jsonl", "many.documents.jsonl"])
+def test_a_file_that_is_there_is_not_replaced_unasked(
+    quick_bundle: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    """Neither the output nor the documents beside it, whoever wrote them, not even for standard input; `--restart` does."""
+    monkeypatch.chdir(tmp_path)
+    there = tmp_path / name
+    there.write_text("mine", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    for inputs in (folder, "-"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"A text."))))
+        assert run(quick_bundle, inputs, "-o", "many.jsonl") == 2
+        assert f"{name} exists already; --restart replaces it, or name another output" in capsys.readouterr().err
+        assert there.read_text(encoding="utf-8") == "mine"
+        assert sorted(tmp_path.iterdir()) == before
+    assert run(quick_bundle, folder, "-o", "many.jsonl", "--restart") == 0
+    done = (tmp_path / "many.jsonl").read_bytes()
+    assert run(quick_bundle, folder, "-o", "many.jsonl") == 2
+    assert "many.jsonl exists already" in capsys.readouterr().err
+    assert (tmp_path / "many.jsonl").read_bytes() == done
+
+
+def test_an_input_that_is_not_there_is_a_mistake(
+    quick_bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path that was named and names nothing: said before anything is scored, status 2."""
+    out = tmp_path / "out.jsonl"
+    for name in ("nosuch.txt", "no/such/folder", "a.txt/below"):
+        assert run(quick_bundle, folder / "a.txt", folder / name, "-o", out) == 2
+        assert f"{folder / name}: no such file or folder" in capsys.readouterr().err
+    (folder / "leads nowhere.txt").symlink_to(tmp_path / "nowhere")
+    assert run(quick_bundle, folder / "leads nowhere.txt", "-o", out) == 2
+    assert not out.exists()
 
 
 def test_odd_names_and_ids_are_rows(quick_bundle: Path, tmp_path: Path) -> None:
@@ -162,7 +202,7 @@ def test_a_long_passage_is_split_unless_told_otherwise(quick_bundle: Path, tmp_p
     lines.write_text(json.dumps({"text": "We urge the council to act. " * 100}), encoding="utf-8")
     assert run(quick_bundle, lines, "-o", out) == 0
     assert not rows_of(out)[0]["truncated"]
-    assert run(quick_bundle, lines, "-o", out, "--long", "error") == 1
+    assert run(quick_bundle, lines, "-o", out, "--long", "error", "--restart") == 1
     assert rows_of(out)[0]["error"]["code"] == "too_long"
 
 
@@ -191,7 +231,7 @@ def test_a_failed_run_leaves_the_old_output(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert run(quick_bundle, folder, "-o", out) == 2
+    assert run(quick_bundle, folder, "-o", out, "--restart") == 2
     assert out.read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 

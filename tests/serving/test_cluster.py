@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from serving.bundle import read_bundle
+
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("ray")
@@ -82,6 +84,43 @@ def nodes() -> Iterator[Nodes]:
 def rows(path: Path) -> Any:
     """The rows of a folder of Parquet files, in the order of the files."""
     return pa.concat_tables([parquet.read_table(one) for one in sorted(path.glob("*.parquet"))])
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_what_is_there_is_not_replaced_unasked(
+    quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """A local folder, or the documents beside it, is refused; `--restart` replaces it when the new one is whole."""
+    from serving.batch import cluster
+    from serving.batch.command import main
+    from serving.batch.outputs import schema
+
+    def write(run: Any, files: Any, part: str) -> None:
+        assert json.loads(documents.read_text(encoding="utf-8")) == "old"  # until the new one is whole
+        Path(part).mkdir()
+        row = {"document": "new", "tags": [], "review": []}
+        parquet.write_table(pa.Table.from_pylist([row], schema=schema(read_bundle(quick_bundle).tags)), f"{part}/0.parquet")
+
+    monkeypatch.setattr(cluster, "_join", lambda _: None)
+    monkeypatch.setattr(cluster, "_write", write)
+    table, out, documents = tmp_path / "t.jsonl", tmp_path / "out.parquet", tmp_path / "out.documents.jsonl"
+    table.write_text('{"text": "We urge you."}', encoding="utf-8")
+    run = [str(table), "-o", form.format(out), "--engine", "ray", "--bundle", str(quick_bundle)]
+    documents.write_text('"old"', encoding="utf-8")
+    assert main(run) == 2
+    assert "out.documents.jsonl exists already; --restart replaces it, or name another output" in capsys.readouterr().err
+    assert main([*run, "--restart"]) == 0
+    (out / "1.parquet").write_text("of a longer run", encoding="utf-8")
+    documents.write_text('"old"', encoding="utf-8")
+    assert main(run) == 2
+    assert "out.parquet exists already; --restart replaces it" in capsys.readouterr().err
+    assert main([*run, "--restart"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0.parquet", "_SUCCESS"]
+    assert json.loads(documents.read_text(encoding="utf-8"))["document"] == "new"
+    (out / "mine.txt").write_text("mine", encoding="utf-8")
+    assert main([*run, "--restart"]) == 2
+    assert "out.parquet holds more than the ray engine writes" in capsys.readouterr().err
+    assert (out / "mine.txt").exists()
 
 
 @pytest.mark.parametrize("killed", [False, True])

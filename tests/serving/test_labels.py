@@ -137,6 +137,7 @@ def test_a_database_that_is_away_is_a_503_and_tagging_goes_on(
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
         assert client.get("/v1/jobs").status_code == 503
+        assert client.delete("/v1/jobs/1").status_code == 503
         assert client.post("/v1/tag", json={"text": "We urge you."}).status_code == 200
     assert str(CALL["text"]) not in caplog.text
 
@@ -166,6 +167,52 @@ def test_a_job_can_be_asked_for_and_watched(client: TestClient, service_settings
     assert client.get("/v1/jobs/99").status_code == 404
     assert client.get("/v1/jobs/x").status_code == 422
     assert client.post("/v1/jobs", json={"profile": "huge"}).status_code == 422
+
+
+def test_a_job_that_waits_can_be_taken_back(client: TestClient, service_settings: Settings) -> None:
+    """204 and it is seen as dropped; 404 for an unknown one, 409 for one that somebody is at or that has ended."""
+    number = client.post("/v1/jobs", json={"profile": "quick"}).json()["id"]
+    dropped = client.delete(f"/v1/jobs/{number}")
+    assert (dropped.status_code, dropped.content) == (204, b"")
+    shown = client.get(f"/v1/jobs/{number}").json()
+    assert (shown["state"], shown["result"]["error"]) == ("dropped", "dropped by api")
+    assert client.delete(f"/v1/jobs/{number}").status_code == 409
+    assert client.delete("/v1/jobs/99").status_code == 404
+    assert client.delete("/v1/jobs/x").status_code == 422
+    assert client.delete("/v1/jobs/0").status_code == 422
+
+    number = client.post("/v1/jobs", json={"profile": "quick"}).json()["id"]
+    engine = open_database(service_settings.database_url)
+    taken = Jobs(engine).take("w1")
+    assert taken is not None
+    running = client.delete(f"/v1/jobs/{number}")
+    assert running.status_code == 409
+    assert running.json()["detail"] == f"job {number} is running; only a job that waits can be dropped"
+    assert client.get(f"/v1/jobs/{number}").json()["state"] == "running"
+    Jobs(engine).end(taken, DONE, {"promoted": False})
+    engine.dispose()
+    assert client.delete(f"/v1/jobs/{number}").status_code == 409
+
+
+def test_taking_a_job_back_is_described(client: TestClient) -> None:
+    """Every answer is in the document, the errors with an example; 409 is about a job, not about a label's key."""
+    described = client.get("/openapi.json").json()["paths"]["/v1/jobs/{number}"]["delete"]["responses"]
+    assert set(described) == {"204", "401", "403", "404", "409", "422", "503"}
+    examples = {
+        status: answer["content"]["application/problem+json"]["example"]
+        for status, answer in described.items()
+        if status != "204"
+    }
+    assert all(example["detail"] and str(example["status"]) == status for status, example in examples.items())
+    assert examples["409"]["detail"] == "job 7 is running; only a job that waits can be dropped"
+
+
+def test_only_an_admin_takes_a_job_back(service_settings: Settings) -> None:
+    """401 and 403 for the others."""
+    key = create_key(service_settings.keys_file, "annotator", ["label", "tag"])
+    with TestClient(create_app(service_settings)) as client:
+        assert client.delete("/v1/jobs/1").status_code == 401
+        assert client.delete("/v1/jobs/1", headers={"Authorization": f"Bearer {key}"}).status_code == 403
 
 
 @contextmanager

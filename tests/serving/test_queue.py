@@ -92,7 +92,11 @@ def test_scoring_keeps_what_is_near_a_threshold(
     assert kept(engine) == {}
     expected = near_rows(out, quick_bundle)
     assert len(expected) > 10
-    for options in (("-o", str(out)), ("-o", str(out), "--no-text", "--tag", "sanctions_demand"), ("-o", "-")):
+    for options in (
+        ("-o", str(out), "--restart"),
+        ("-o", str(out), "--restart", "--no-text", "--tag", "sanctions_demand"),
+        ("-o", "-"),
+    ):
         assert score([str(inputs), "--to-queue", *options]) == 0
         assert kept(engine) == expected
         assert f"{len(expected)} passages wait for a label" in capsys.readouterr().err
@@ -243,7 +247,7 @@ def test_mistakes_are_told(
         with pytest.raises(SystemExit):
             main(arguments)
     monkeypatch.delenv("TAGGER_BUNDLE")
-    written = tmp_path / "out.jsonl"
+    written = tmp_path / "written.jsonl"
     bundle = str(environment.bundle)
     assert score([str(inputs), "-o", str(written), "--bundle", bundle]) == 0
     assert main([str(written)]) == 1

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from labels.database import DatabaseError, open_database
-from serving.bundle import BundleError, Manifest
+from serving.bundle import BundleError
 from serving.models import main
-from serving.registry import Registry, RegistryError, champion_path, of_profile
+from serving.registry import Damaged, Registry, RegistryError, champion_path, of_profile
 from serving.settings import Settings
 from tests.bundles import variants
+from tests.databases import make_read_only
 
 
 @pytest.fixture
@@ -209,5 +210,108 @@ def test_a_profile_names_its_newest_bundle(settings: Settings, quick_bundle: Pat
     with pytest.raises(BundleError, match="no bundle of the profile 'fast'"):
         of_profile(settings, "fast")
     (settings.models / two / "model.onnx").write_bytes(b"")
-    assert [type(found) for found in registry.bundles()] == [str, Manifest]
+    damaged, whole = registry.bundles()
+    assert isinstance(damaged, Damaged)
+    assert (damaged.name, whole.name) == (two, one)
+    assert damaged.why.startswith("model.onnx: has changed")
+    registry.close()
+
+
+@pytest.fixture
+def commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What the commands work on."""
+    monkeypatch.setenv("TAGGER_STATE", str(settings.state))
+    monkeypatch.setenv("TAGGER_DATABASE", settings.database)
+    return settings
+
+
+def test_an_alias_that_means_nothing_yet_says_what_makes_it(commands: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each in its own way: training, retraining, a first change of champions."""
+    for alias, hint in (
+        ("champion", "there is no champion yet; `tagger train` makes one"),
+        ("challenger", "there is no challenger yet; `tagger retrain` makes one"),
+        ("previous", "there is no previous champion yet; no champion was replaced by another"),
+    ):
+        assert main(["promote", alias, "--why", "x"]) == 1
+        assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gc", "--keep", "-1"), "argument --keep: '-1' is no number from 0"),
+        (("gc", "--keep", "x"), "argument --keep: 'x' is no number from 0"),
+        (("history", "--most", "-1"), "argument --most: '-1' is no number from 1"),
+        (("promote", "quick-0123456789ab", "--why", ""), "argument --why: say why, for the log"),
+        (("rollback", "--why", " "), "argument --why: say why, for the log"),
+    ],
+)
+def test_senseless_arguments_are_refused(
+    arguments: tuple[str, ...], said: str, commands: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is done."""
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_damaged_champion_is_listed_as_such(
+    commands: Settings, quick_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name, what it is and what is wrong with it, beside the whole ones; one whose folder is gone too."""
+    one, two, three = variants(quick_bundle, commands.models, 3)
+    for name in (one, two):
+        assert main(["promote", name, "--why", "x"]) == 0
+    (commands.models / two / "model.onnx").write_bytes(b"[/broken]")
+    (commands.models / one / "manifest.json").unlink()
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [champion] = [line for line in lines if two in line]
+    assert " champion, damaged: model.onnx: has changed: sha256 is " in champion
+    assert str(commands.models) not in champion
+    [previous] = [line for line in lines if one in line]
+    assert " previous, damaged: manifest.json is missing" in previous
+    [other] = [line for line in lines if three in line]
+    assert "damaged" not in other
+
+
+def test_a_registry_that_may_only_be_read_is_told(
+    tmp_path: Path, quick_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """promote, rollback and gc in one line, before anything is done; the list is shown all the same."""
+    url = f"sqlite:///{tmp_path / 'tagger.db'}"
+    settings = Settings(state=tmp_path, database=url)
+    monkeypatch.setenv("TAGGER_STATE", str(tmp_path))
+    monkeypatch.setenv("TAGGER_DATABASE", url)
+    names = variants(quick_bundle, settings.models, 3)
+    for name in names[:2]:
+        assert main(["promote", name, "--why", "x"]) == 0
+    os.utime(settings.models / names[2] / "manifest.json", (1, 1))
+    make_read_only(monkeypatch)
+    capsys.readouterr()
+    for arguments in (["promote", names[2], "--why", "x"], ["rollback", "--why", "x"], ["gc", "--keep", "0"]):
+        assert main(arguments) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"tagger models: {url}: cannot be written: ")
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in names)
+    assert (settings.models / names[2]).is_dir()
+
+
+def test_gc_deletes_nothing_that_it_cannot_log(settings: Settings, quick_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of the log comes first: a database that refuses it stops the deletion."""
+    [name] = variants(quick_bundle, settings.models, 1)
+    os.utime(settings.models / name / "manifest.json", (1, 1))
+    registry = Registry.open(settings)
+
+    def refuse(*_: object) -> None:
+        raise RegistryError
+
+    monkeypatch.setattr("serving.registry._note", refuse)
+    with pytest.raises(RegistryError):
+        registry.collect(keep=0)
+    assert (settings.models / name).is_dir()
     registry.close()

@@ -1,5 +1,6 @@
 """A run that is killed, stopped or runs out of room goes on where it stood, and ends as an undisturbed one does."""
 
+import io
 import json
 import os
 import random
@@ -58,6 +59,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(quick_bundle: Path, inp
             assert out.read_bytes() == whole.read_bytes()
             assert out.with_name("out.documents.jsonl").read_bytes() == whole.with_name("whole.documents.jsonl").read_bytes()
             out.unlink()
+            out.with_name("out.documents.jsonl").unlink()
         if killed >= 20 and process.returncode == 1:
             break
     assert killed >= 20
@@ -88,7 +90,7 @@ def test_a_stop_keeps_what_is_done(
     assert out.exists()
 
 
-def begun(bundle: Path, inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def begun(bundle: Path, inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
     """A run that was begun and fell over in the middle."""
 
     def fall(*_: object) -> None:
@@ -98,7 +100,7 @@ def begun(bundle: Path, inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr("serving.batch.running.finish", fall)
         with pytest.raises(RuntimeError):
-            main([str(inputs), "-o", str(out), "--bundle", str(bundle)])
+            main([str(inputs), "-o", str(out), "--bundle", str(bundle), *more])
 
 
 def test_another_model_option_or_input_is_refused(
@@ -123,7 +125,7 @@ def test_another_model_option_or_input_is_refused(
     os.utime(table, ns=(before, before))
     assert main(run) == 1
     assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + 1500
-    begun(quick_bundle, inputs, out, monkeypatch)
+    begun(quick_bundle, inputs, out, monkeypatch, "--restart")
     assert main([*run, "--no-text", "--restart"]) == 1
     assert "text" not in json.loads(out.read_text(encoding="utf-8").splitlines()[0])
 
@@ -255,9 +257,107 @@ def test_a_finished_run_whose_output_is_gone_is_done_again(quick_bundle: Path, i
     assert not work.exists()
     try:
         journal.Journal.remove = lambda self: None  # type: ignore[method-assign]
-        main(run)
+        main([*run, "--restart"])
     finally:
         journal.Journal.remove = remove  # type: ignore[method-assign]
     out.unlink()
     assert main(run) == 1
     assert out.read_bytes() == whole
+
+
+class Killed(BaseException):
+    """In place of SIGKILL."""
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_killed_before_any_rename_or_deletion_the_same_command_ends_well(
+    quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """While the journal stands the output is never taken for that of somebody else; without it, it is whole."""
+    table, folder = tmp_path / "t.jsonl", tmp_path / "outputs"
+    table.write_text('{"text": "We urge you."}\nbroken\n', encoding="utf-8")
+    out, work = folder / name, folder / f".{name}.run"
+    run = [str(table), "-o", str(out), "--bundle", str(quick_bundle)]
+    folder.mkdir()
+    assert main(run) == 1
+    whole = out.read_bytes()
+    calls = 0
+
+    def until(most: int, real: Any) -> Any:
+        def call(*arguments: Any, **more: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > most:  # a dead process does nothing more, in no `finally` either
+                raise Killed
+            return real(*arguments, **more)
+
+        return call
+
+    refused = 0
+    for most in range(100):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        calls = 0
+        with monkeypatch.context() as patch:
+            for one in ("replace", "rename", "unlink", "rmdir"):
+                patch.setattr(os, one, until(most, getattr(os, one)))
+            try:
+                main(run)
+                break
+            except Killed:
+                pass
+        ended = out.exists() and not work.exists()
+        refused += ended
+        assert main(run) == (2 if ended else 1), most
+        assert out.read_bytes() == whole
+        assert main([*run, "--restart"]) == 1
+        assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    assert most > 10
+    assert refused < most // 2
+
+
+def test_a_restart_that_was_stopped_goes_on(
+    quick_bundle: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without `--restart`: that the old output may go was said when it was begun."""
+    out = tmp_path / "out.jsonl"
+    out.write_text("old", encoding="utf-8")
+    begun(quick_bundle, inputs, out, monkeypatch, "--restart")
+    assert out.read_text(encoding="utf-8") == "old"
+    assert main([str(inputs), "-o", str(out), "--bundle", str(quick_bundle)]) == 1
+    assert "goes on after 2084 passages" in capsys.readouterr().err
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + 1500
+
+
+def test_an_input_of_a_begun_run_that_is_gone_is_told_as_such(
+    quick_bundle: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the run had listed is compared with what it was, not taken for a mistake in the command."""
+    out, table = tmp_path / "out.jsonl", inputs / "z.jsonl"
+    run = [str(table), "-o", str(out), "--bundle", str(quick_bundle)]
+    begun(quick_bundle, table, out, monkeypatch)
+    table.rename(tmp_path / "elsewhere")
+    assert main(run) == 2
+    assert f"the input {table} has changed" in (said := capsys.readouterr().err)
+    assert "finish that one, or begin anew with --restart" in said
+    assert main([*run, "--restart"]) == 2
+    assert f"{table}: no such file or folder" in capsys.readouterr().err
+    (tmp_path / "elsewhere").rename(table)
+    assert main(run) == 1
+
+
+def test_standard_input_begins_anew_when_told(quick_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed when all was read, a run only has to be written; `--restart` reads what stands there now."""
+    out = tmp_path / "out.jsonl"
+    run = ["-", "-o", str(out), "--bundle", str(quick_bundle)]
+
+    def told(text: str, *more: str) -> list[str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text.encode()))))
+        assert main([*run, *more]) == 0
+        return [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.batch.journal.Journal.remove", lambda _: None)
+        assert told("First.") == ["First."]
+        assert told("Second.") == ["First."]
+    assert told("Third.", "--restart") == ["Third."]

@@ -1,6 +1,7 @@
 """`tagger summary` reads every format that `tagger score` writes, alike; and says what is wrong with other files."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_all_formats_are_read_alike(quick_bundle: Path, tmp_path: Path, root: Pa
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"text": ""}\n', encoding="utf-8")
     printed, rows = set(), []
-    for name in ("a.jsonl", "a.csv", "a.tsv", "a.parquet"):
+    for name in ("a.jsonl", "b.csv", "c.tsv", "d.parquet"):
         out = tmp_path / name
         assert score([str(root / "seeds"), str(bad), "-o", str(out), "--bundle", str(quick_bundle)]) == 1
         capsys.readouterr()
@@ -53,3 +54,66 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main([str(path)]) == 2
     assert name in capsys.readouterr().err
     assert main([str(tmp_path / "none.jsonl")]) == 2
+
+
+def lines(path: Path, *tags: str) -> Path:
+    """A row of a run for each tag."""
+    rows = [{"document": "d", "text": tag, "tags": [tag], "scores": {tag: 0.9}, "review": []} for tag in tags]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("option", ["--to-labels", "--html"])
+def test_an_input_is_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """By its name, by another spelling, by links of both kinds, or as a file of the folder that is read."""
+    scores = lines(tmp_path / "in.jsonl", "a")
+    before = scores.read_bytes()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link.jsonl").symlink_to(scores)
+    os.link(scores, tmp_path / "hard.jsonl")
+    monkeypatch.chdir(tmp_path / "deep")
+    for name in (str(scores), "../in.jsonl", "../deep/../in.jsonl", "../link.jsonl", "../hard.jsonl"):
+        assert main([str(scores), option, name]) == 2
+        assert f"{name} is the input and an output; name another output" in capsys.readouterr().err
+        assert main([name, option, str(scores)]) == 2
+    assert scores.read_bytes() == before
+    assert (tmp_path / "link.jsonl").is_symlink()
+    folder = tmp_path / "out.parquet"
+    folder.mkdir()
+    assert main([str(folder), option, str(folder / "0.parquet")]) == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_a_page_and_labels_need_two_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One would replace the other."""
+    one = str(tmp_path / "one")
+    assert main([str(lines(tmp_path / "in.jsonl", "a")), "--html", one, "--to-labels", one]) == 2
+    assert "one is named for two outputs" in capsys.readouterr().err
+    assert not Path(one).exists()
+    assert main([str(tmp_path / "in.jsonl"), "--html", str(tmp_path)]) == 2
+    assert "is no file that could be replaced" in capsys.readouterr().err
+
+
+def test_a_tag_that_no_row_knows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With those that there are, of all rows; nothing is written. Where nothing was scored no tag is wrong."""
+    scores, labels = lines(tmp_path / "in.jsonl", "a", "b"), tmp_path / "labels.jsonl"
+    assert main([str(scores), "--tag", "a", "--tag", "foo", "--to-labels", str(labels)]) == 2
+    assert f"'foo' is no tag of {scores} (tags: a, b)" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    assert main([str(scores), "--tag", "b", "--to-labels", str(labels)]) == 0
+    assert [json.loads(line)["text"] for line in labels.read_text(encoding="utf-8").splitlines()] == ["b"]
+    assert main([str(lines(tmp_path / "empty.jsonl")), "--tag", "foo"]) == 0
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The path and the reason, without the number of an error."""
+    for name in ("nosuch.jsonl", "nosuch.parquet"):
+        assert main([str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err == f"tagger summary: {tmp_path / name}: no such file\n"
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"tagger summary: {tmp_path}: Is a directory\n"
+    labels = tmp_path / "none" / "labels.jsonl"
+    assert main([str(lines(tmp_path / "in.jsonl", "a")), "--to-labels", str(labels)]) == 2
+    assert capsys.readouterr().err == f"tagger summary: {labels}: cannot be written: No such file or directory\n"

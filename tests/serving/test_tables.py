@@ -119,13 +119,13 @@ def test_rows_are_chosen(quick_bundle: Path, tmp_path: Path, root: Path) -> None
     seeds, out = root / "seeds", tmp_path / "out.jsonl"
     scored(quick_bundle, seeds, "-o", out)
     whole = rows_of(out)
-    scored(quick_bundle, seeds, "-o", out, "--tag", "advocacy_call", "--no-text")
+    scored(quick_bundle, seeds, "-o", out, "--tag", "advocacy_call", "--no-text", "--restart")
     assert [row["start"] for row in rows_of(out)] == [row["start"] for row in whole if "advocacy_call" in row["tags"]]
     assert not any("text" in row or "context" in row for row in rows_of(out))
-    scored(quick_bundle, seeds, "-o", out, "--min-score", "0.6")
+    scored(quick_bundle, seeds, "-o", out, "--min-score", "0.6", "--restart")
     assert rows_of(out) == [row for row in whole if max(row["scores"].values()) >= 0.6]
     texts = tmp_path / "texts"
-    scored(quick_bundle, seeds, "-o", out, "--threshold", "historical_case:0", "--keep-text", texts)
+    scored(quick_bundle, seeds, "-o", out, "--threshold", "historical_case:0", "--keep-text", texts, "--restart")
     rows = rows_of(out)
     assert all("historical_case" in row["tags"] for row in rows)
     kept = {path.name[6:-4]: path.read_text(encoding="utf-8") for path in texts.iterdir()}
@@ -179,7 +179,7 @@ def test_patterns_folders_and_standard_input(
         ("text\nA row.\n", ["--stdin-type", "csv"], "row"),
     ):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content.encode()))))
-        assert scored(quick_bundle, "-", "-o", out, *more) == 0
+        assert scored(quick_bundle, "-", "-o", out, *more, "--restart") == 0
         [row] = rows_of(out)
         assert field in row
 
@@ -202,18 +202,18 @@ def test_odd_cells_are_no_crash(quick_bundle: Path, tmp_path: Path) -> None:
     assert scored(quick_bundle, source, "-o", out) == 0
     assert [row["id"] for row in rows_of(out)] == ["2026-01-02"] * 2
     parquet.write_table(pa.table({"id": [float("nan")], "text": ["One."]}), source)
-    assert scored(quick_bundle, source, "-o", out) == 0
+    assert scored(quick_bundle, source, "-o", out, "--restart") == 0
     assert rows_of(out)[0]["id"] == "nan"
     lines = tmp_path / "a.jsonl"
     lines.write_text(json.dumps({"text": "One\rtwo."}) + "\n", encoding="utf-8")
-    assert scored(quick_bundle, lines, "-o", tmp_path / "out.csv") == 0
-    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+    assert scored(quick_bundle, lines, "-o", tmp_path / "lines.csv") == 0
+    with (tmp_path / "lines.csv").open(encoding="utf-8", newline="") as file:
         assert [row["text"] for row in csv.DictReader(file)] == ["One\rtwo."]
     late = tmp_path / "late.csv"
     late.write_bytes(
         b"text\n" + b"Plain words stand here.\n" * 60_000 + "Das Café von São Paulo wird geöffnet.\n".encode("cp1252")
     )
-    assert scored(quick_bundle, late, "-o", out, "--min-score", "1", "--threads", "2") == 0
+    assert scored(quick_bundle, late, "-o", out, "--min-score", "1", "--threads", "2", "--restart") == 0
     from serving.batch.tables import Columns
     from serving.batch.tables import rows_of as table_rows
 
@@ -247,8 +247,8 @@ def test_texts_that_are_kept_are_no_inputs(quick_bundle: Path, tmp_path: Path) -
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.txt").write_text("Words.", encoding="utf-8")
-    for _ in range(2):
-        assert scored(quick_bundle, folder, "-o", tmp_path / "out.jsonl", "--keep-text", folder / "texts") == 0
+    for more in ([], ["--restart"]):
+        assert scored(quick_bundle, folder, "-o", tmp_path / "out.jsonl", "--keep-text", folder / "texts", *more) == 0
         assert len(rows_of(tmp_path / "out.jsonl")) == 1
     assert scored(quick_bundle, folder, "-o", folder) == 2
     with pytest.raises(SystemExit):

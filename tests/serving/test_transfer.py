@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from labels.codebook import load_codebook
 from labels.database import open_database
 from labels.store import Label, LabelStore, NewLabel
 from serving.labelling.transfer import export_labels, import_labels
 from tests.conftest import TAGGER
+from tests.databases import make_read_only
 
 ADVOCACY, SANCTIONS, VICTIMS, HISTORY = load_codebook().names
 CSV = f"document,text,annotator,{ADVOCACY},{HISTORY},key\n"
@@ -242,3 +244,42 @@ def test_a_database_that_cannot_be_opened_is_told(
     assert export_labels([str(tmp_path / "a.csv")]) == 1
     assert import_labels([written(tmp_path / "a.csv", CSV)]) == 1
     assert capsys.readouterr().err.count("cannot be opened") == 2
+
+
+def test_a_database_that_may_only_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An import says so in a line and keeps nothing; what only reads goes on working."""
+    url = f"sqlite:///{tmp_path / 'tagger.db'}"
+    monkeypatch.setenv("TAGGER_DATABASE", url)
+    first = written(tmp_path / "first.csv", CSV + "d,Act.,ann,yes,no,\n")
+    assert import_labels([first]) == 0
+    make_read_only(monkeypatch)
+    file = written(tmp_path / "a.csv", CSV + "d,Act now.,ann,yes,no,\n")
+    capsys.readouterr()
+    assert import_labels([file]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tagger labels import: {url}: cannot be written: ")
+    assert line.endswith("; nothing was kept")
+    assert import_labels([file, "--dry-run"]) == 0
+    assert export_labels([str(tmp_path / "b.csv")]) == 0
+    assert "Act now." not in (tmp_path / "b.csv").read_text(encoding="utf-8")
+
+
+def test_a_database_that_stops_answering_is_told(
+    store: LabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not only one that cannot be opened: one line from both commands."""
+
+    def away(*_: object, **__: object) -> None:
+        statement = "SELECT"
+        raise OperationalError(statement, {}, Exception("database is locked"))
+
+    monkeypatch.setattr(LabelStore, "add", away)
+    monkeypatch.setattr(LabelStore, "current", away)
+    assert import_labels([written(tmp_path / "a.csv", CSV + "d,Act.,ann,yes,no,\n")]) == 1
+    assert export_labels([str(tmp_path / "b.csv")]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "tagger labels import: the database does not answer: database is locked; nothing was kept",
+        "tagger labels export: the database does not answer: database is locked",
+    ]

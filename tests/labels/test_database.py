@@ -1,0 +1,83 @@
+"""Opening the database: what is no address of one is told in a line without its password, and what may only be read is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from labels.codebook import load_codebook
+from labels.database import DatabaseError, alone, open_database
+from labels.store import LabelStore, NewLabel
+from tests.databases import make_read_only
+
+LABEL = NewLabel(document="d", text="We urge you to act.", tags={"advocacy_call": True}, annotator="maria")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "sqlite:tagger.db",
+        "nosuch://host/tagger",
+        "mysql://tagger:secret@host/tagger",
+        "postgresql://tagger:secret@host/tagger",
+        "postgresql+psycopg://tagger:se/cr:et@host:port/tagger",
+        "postgresql+psycopg://tagger:secret@host:port/tagger",
+        "postgresql+psycopg//tagger:secret@host/tagger",
+        "mysql://host/tagger?user=tagger&password=secret",
+    ],
+)
+def test_what_is_no_address_is_told(url: str) -> None:
+    """One line: what was given, without its password, and what is allowed."""
+    with pytest.raises(DatabaseError) as caught:
+        open_database(url)
+    said = str(caught.value)
+    assert "sqlite:///PATH" in said
+    assert "postgresql+psycopg://" in said
+    assert said.startswith(url[:6])
+    assert "secret" not in said
+    assert "cr:et" not in said
+    assert "\n" not in said
+
+
+def test_a_missing_driver_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL without psycopg: what to install, and no password."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(
+        DatabaseError, match=r"://tagger:\*\*\*@host/tagger: needs the extra `postgres`.*'\.\[postgres\]'"
+    ) as caught:
+        open_database("postgresql+psycopg://tagger:secret@host/tagger")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_may_only_be_read_is_read_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder of somebody else: its labels can be read; a change says what is wrong before anything is done."""
+    url = f"sqlite:///{tmp_path / 'tagger.db'}"
+    engine = open_database(url)
+    LabelStore(engine, load_codebook()).add([LABEL])
+    engine.dispose()
+    make_read_only(monkeypatch)
+    frozen = open_database(url)
+    store = LabelStore(frozen, load_codebook())
+    assert store.newest() == 1
+    with (
+        pytest.raises(DatabaseError, match=r"^sqlite:////.*tagger\.db: cannot be written: .*readonly.*; nothing was kept$"),
+        alone(frozen),
+    ):
+        pytest.fail("it was let in")
+    frozen.dispose()
+
+
+def test_what_is_found_to_be_read_only_at_the_first_change_is_told(tmp_path: Path, database_url: str) -> None:
+    """As when another user's server holds the file open, or on a standby: the same line, on either database."""
+    open_database(database_url).dispose()
+    read_only = database_url.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true"
+    if database_url.startswith("postgresql"):
+        read_only = f"{database_url}?options=-c%20default_transaction_read_only%3Don"
+    engine = create_engine(read_only)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    with pytest.raises(DatabaseError, match=r": cannot be written: .*read-?only.*; nothing was kept$"):
+        LabelStore(engine, load_codebook()).add([LABEL])
+    engine.dispose()

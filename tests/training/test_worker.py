@@ -1,0 +1,203 @@
+"""`tagger retrain` and `tagger worker` as one types them: what they say, what they refuse, and jobs taken back."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labels.codebook import load_codebook
+from labels.database import open_database
+from labels.jobs import QUEUED, RUNNING, Jobs
+from labels.store import LabelStore, NewLabel
+from serving.settings import Settings
+from tests.databases import make_read_only
+from training import worker as module
+from training.gates import Gate
+from training.retrain import Retrained
+from training.worker import retrain_now, work
+
+OUTCOME = Retrained(
+    fingerprint="0123456789abcdef",
+    challenger="quick-0123456789ab",
+    champion="quick-ba9876543210",
+    promoted=False,
+    why="data: person",
+    gates=[
+        Gate(name="data", verdict="person", said="one tag is rare"),
+        Gate(name="cases", verdict="pass", said="none was lost"),
+    ],
+    macro_f1=0.5,
+    report="reports/quick-0123456789ab-01234567.html",
+    seconds=1.0,
+)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    """The jobs of a state folder, which the commands work on; the process stays as polite as it was."""
+    monkeypatch.setenv("TAGGER_STATE", str(tmp_path))
+    monkeypatch.delenv("TAGGER_DATABASE", raising=False)
+    monkeypatch.setattr(module, "_be_polite", lambda _: None)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    engine = open_database(Settings(state=tmp_path).database_url)
+    yield Jobs(engine)
+    engine.dispose()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def doing(act: Callable[[Callable[[str], None]], Retrained]) -> Callable[..., Retrained]:
+    """Stands for a retraining."""
+
+    def retrain(_place: Any, _recipe: Any, tell: Callable[[str], None], *, again: bool) -> Retrained:
+        return act(tell)
+
+    return retrain
+
+
+def interrupted(_tell: Callable[[str], None]) -> Retrained:
+    """Somebody presses Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_retraining_says_that_its_job_waits(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And how to go on with it or drop it; a worker that is interrupted says the same."""
+    monkeypatch.setattr(module, "retrain", doing(interrupted))
+    for name, command, argument in (("retrain", retrain_now, "--quick"), ("worker", work, "--once")):
+        with pytest.raises(KeyboardInterrupt):
+            command([argument])
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"tagger {name}: job 1 waits; `tagger worker --once` goes on with it, `tagger worker --drop 1` drops it"
+        )
+        [job] = jobs.newest()
+        assert (job.id, job.state) == (1, QUEUED)
+
+
+def test_a_job_interrupted_while_it_was_taken_waits_too(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits a minute for a worker that has gone; and where the state folder was named, the hint names it."""
+    monkeypatch.setattr(LabelStore, "newest", lambda _: interrupted(print))
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(KeyboardInterrupt):
+        retrain_now(["--quick", "--state", str(elsewhere)])
+    assert f"`tagger worker --drop 1 --state {elsewhere}` drops it" in capsys.readouterr().err
+    engine = open_database(Settings(state=elsewhere).database_url)
+    [job] = Jobs(engine).newest()
+    assert job.state == QUEUED
+    engine.dispose()
+
+
+def test_a_run_made_before_says_what_it_came_to(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kept and why, where its page is, and how to do it anew; a run that is made says this itself."""
+
+    def before(tell: Callable[[str], None]) -> Retrained:
+        tell("this very run was made before: 0123456789abcdef.json")
+        return OUTCOME
+
+    def made(tell: Callable[[str], None]) -> Retrained:
+        tell(f"{OUTCOME.challenger} waits: {OUTCOME.why}")
+        return OUTCOME
+
+    monkeypatch.setattr(module, "retrain", doing(before))
+    assert retrain_now(["--quick"]) == 3
+    lines = [line for _, _, line in jobs.lines(1)]
+    assert lines[1:] == [
+        "gate data: person: one tag is rare",
+        f"{OUTCOME.challenger} waits: data: person; {tmp_path / OUTCOME.report}; `tagger retrain --again` does it anew",
+    ]
+    assert lines[-1] in capsys.readouterr().err
+    monkeypatch.setattr(module, "retrain", doing(made))
+    assert retrain_now(["--quick"]) == 3
+    assert "--again" not in capsys.readouterr().err
+
+
+def test_a_job_is_dropped_by_the_command(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without working; what does not wait, or is not there, is told."""
+    jobs.ask("retrain", {"profile": "quick", "again": False}, "a")
+    assert work(["--drop", "1"]) == 0
+    assert capsys.readouterr().err == "tagger worker: job 1 is dropped\n"
+    assert jobs.take("w1") is None
+    assert work(["--drop", "1"]) == 1
+    assert capsys.readouterr().err == "tagger worker: job 1 is dropped; only a job that waits can be dropped\n"
+    assert work(["--drop", "9"]) == 1
+    assert capsys.readouterr().err == "tagger worker: there is no job 9\n"
+    jobs.ask("retrain", {"profile": "quick", "again": False}, "a")
+    taken = jobs.take("w1")
+    assert taken is not None
+    assert work(["--drop", "2"]) == 1
+    assert "job 2 is running" in capsys.readouterr().err
+    assert jobs.beat(taken)
+
+
+def test_a_dropped_job_is_not_asked_for_again_by_itself(jobs: Jobs, tmp_path: Path) -> None:
+    """A worker that asks by itself waits for other labels, as after a job that was done."""
+    engine = open_database(Settings(state=tmp_path).database_url)
+    LabelStore(engine, load_codebook()).add(
+        [NewLabel(document="d", text="We urge you to act.", tags={"advocacy_call": True}, annotator="maria")]
+    )
+    engine.dispose()
+    jobs.ask("retrain", {"profile": "quick", "again": False}, "tagger worker")
+    assert work(["--drop", "1"]) == 0
+    assert work(["--once", "--quick", "--every-labels", "1"]) == 0
+    assert work(["--once", "--quick", "--every-hours", "0.000001"]) == 0
+    assert [job.id for job in jobs.newest()] == [1]
+
+
+def test_a_retraining_whose_job_is_dropped_ends(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It waited for another worker, and somebody dropped what it waited for."""
+    jobs.ask("retrain", {"profile": "fast", "again": False}, "a")
+    assert jobs.take("w1") is not None
+    monkeypatch.setattr("time.sleep", lambda _: jobs.drop(2, who="maria"))
+    assert retrain_now(["--quick"]) == 1
+    assert "tagger: job 2: dropped by maria" in capsys.readouterr().err
+    first = jobs.get(1)
+    assert first is not None
+    assert first.state == RUNNING
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        (retrain_now, ["--threads", "0"], "argument --threads: '0' is no whole number from 1 to 256"),
+        (work, ["--threads", "x"], "argument --threads: 'x' is no whole number from 1 to 256"),
+        (work, ["--once", "--quick"], "--quick and --profile are for what --every-labels or --every-hours asks for"),
+        (work, ["--profile", "fast"], "--quick and --profile are for what --every-labels or --every-hours asks for"),
+        (work, ["--drop", "1", "--once"], "--drop does no work"),
+        (work, ["--drop", "0"], "argument --drop: '0' is no number from 1"),
+    ],
+)
+def test_senseless_arguments_are_refused(
+    jobs: Jobs, command: Callable[[list[str]], int], arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a line that says what is right."""
+    with pytest.raises(SystemExit) as caught:
+        command(arguments)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_database_that_may_only_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By both commands, in a line: a worker does not wait for ever."""
+    monkeypatch.setenv("TAGGER_STATE", str(tmp_path / "other"))
+    url = Settings().database_url
+    engine = open_database(url)
+    Jobs(engine).ask("retrain", {"profile": "fast", "again": False}, "a")
+    engine.dispose()
+    make_read_only(monkeypatch)
+    for command, arguments in ((retrain_now, ["--quick"]), (work, ["--once"]), (work, ["--drop", "1"])):
+        with pytest.raises(SystemExit, match=r"^tagger: sqlite:////.*tagger\.db: cannot be written: .*; nothing was kept$"):
+            command(arguments)
+    engine = open_database(url)
+    assert [job.state for job in Jobs(engine).newest()] == [QUEUED]
+    engine.dispose()
