@@ -4,6 +4,7 @@ Its tables are made and changed by the migrations beside this module (Alembic), 
 """
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ def open_database(url: str) -> Engine:
     except (OperationalError, ProgrammingError, CommandError) as error:
         if engine.dialect.name == "sqlite" and "readonly" in str(error) and (frozen := _frozen(engine)):
             return frozen
-        message = f"{_name(engine)}: cannot be opened: {str(getattr(error, 'orig', error)).strip()}"
+        message = f"{_name(engine)}: cannot be opened: {_line(getattr(error, 'orig', error))}"
         raise DatabaseError(message) from error
     return engine
 
@@ -71,7 +72,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
         # SQLite's words (a file that somebody else's server holds open) and PostgreSQL's (a standby).
         if not re.search("readonly database|read-only transaction", str(error.orig)):
             raise
-        message = f"{_name(engine)}: cannot be written: {str(error.orig).strip()}; nothing was kept"
+        message = f"{_name(engine)}: cannot be written: {_line(error.orig)}; nothing was kept"
         raise DatabaseError(message) from error
 
 
@@ -88,7 +89,7 @@ def _engine(url: str) -> Engine:
     """The engine of a URL, not connected yet. Raises DatabaseError for what is no URL of a database that is meant here."""
     try:
         parsed = make_url(url)
-        if parsed.drivername in _DRIVERS:
+        if parsed.drivername in _DRIVERS and "@" not in (parsed.host or ""):  # a password's own has to be written %40
             return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # errors are logged, passages are not
     except (ArgumentError, ValueError):  # told below; the error's own words may hold the password
         pass
@@ -103,11 +104,17 @@ def _engine(url: str) -> Engine:
 def _without_password(url: str) -> str:
     """A URL, or what was meant to be one, for messages: rather too much is hidden than too little."""
     hidden = re.sub(r":(?!//).*@", ":***@", url, flags=re.DOTALL)
+    hidden = re.sub(r"(//[^:/@]*):[^@/]*$", r"\1:***", hidden)
     return re.sub(r"(password=)[^&]*", r"\1***", hidden)
 
 
 def _name(engine: Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)
+    """The database in messages: its URL without the password, and without the options, which may hold one too."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
@@ -124,8 +131,13 @@ def _begin_sqlite(connection: Connection) -> None:
 def _frozen(engine: Engine) -> Engine | None:
     """The database of a folder that this user may not write to, as it stands; None when its tables are of another version."""
     path = Path(engine.url.database or "").absolute()
-    address = f"sqlite:///file:{quote(str(path))}?mode=ro&immutable=1&uri=true"
-    read_only = create_engine(address, poolclass=NullPool, execution_options={_FROZEN: _name(engine)})
+
+    def connect() -> sqlite3.Connection:
+        # While somebody else has it open there is a log beside it, and read it must be; without one SQLite would make one.
+        fixed = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+        return sqlite3.connect(f"file:{quote(str(path))}?mode=ro{fixed}", uri=True, check_same_thread=False)
+
+    read_only = create_engine("sqlite://", creator=connect, poolclass=NullPool, execution_options={_FROZEN: _name(engine)})
     try:
         return read_only if _version(read_only) == HEAD else None
     except OperationalError:

@@ -4,6 +4,7 @@ tagger serve | score | summary | models | keys | labels | train | retrain | work
 """
 
 import importlib
+import signal
 import sys
 
 _COMMANDS = {
@@ -53,6 +54,7 @@ def main() -> int:
         print(f'tagger {name}: {error.name} is not installed; pip install "passage-tagger[train]"', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending; a further one would only be traced
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,6 +22,8 @@ log = logging.getLogger("tagger")
 
 _USED = 0.9
 """Share of `finish_seconds` after which what is left of accepted requests is refused, so that they get an answer at least."""
+_SAME_SECONDS = 1.0
+"""Within which a replica takes a second SIGTERM for the first: systemd tells all processes, and the supervisor tells again."""
 _PATIENT = 2
 """Signals after which accepted requests are still waited for."""
 
@@ -31,38 +34,55 @@ def draining_first(service: Service) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop = asyncio.get_running_loop()
-    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    told = 0
-
-    def end(number: int) -> None:
-        """Let the server close the port, after what is under way to it was accepted."""
-        if service.listener:
-            take_no_more(service.listener)
-        if callable(stop := usual[signal.Signals(number)]):
-            loop.call_later(SETTLE_SECONDS, stop, number, None)
-
-    def drain(seconds: float, number: int) -> None:
-        service.stopping.set()
-        loop.call_later(seconds + _USED * service.settings.finish_seconds, service.give_up)
-        loop.call_later(seconds, end, number)
-
-    def on_term(_number: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        told += 1
-        seconds = service.settings.drain_seconds if told == 1 else 0.0
-        # uvicorn takes a SIGTERM for "finish", and a SIGINT after it for "at once".
-        number = signal.SIGTERM if told <= _PATIENT else signal.SIGINT
-        log.info("draining", extra={"fields": {"seconds": seconds}})
-        loop.call_soon_threadsafe(drain, seconds, number)
-
-    def on_interrupt(number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(drain, 0.0, number)
-
-    signal.signal(signal.SIGTERM, on_term)
-    signal.signal(signal.SIGINT, on_interrupt)
+    draining = _Draining(service)
+    signal.signal(signal.SIGTERM, draining.on_term)
+    signal.signal(signal.SIGINT, draining.on_interrupt)
     try:
         yield
     finally:
-        for number, handler in usual.items():
+        for number, handler in draining.usual.items():
             signal.signal(number, handler)
+
+
+class _Draining:
+    """What was told so far, and what follows from it. Handlers only pass on: the rest is done by the loop."""
+
+    def __init__(self, service: Service) -> None:
+        self.usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        """The server's own handlers."""
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._told = 0
+        self._first = 0.0
+        self._closing: asyncio.TimerHandle | None = None
+
+    def on_term(self, _number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._service.settings.replica and self._told == 1 and now - self._first < _SAME_SECONDS:
+            self._told = 0  # told to the group, and again by the supervisor, which closes the port just before the replicas do
+        self._told += 1
+        if self._told == 1:
+            self._first = now
+        seconds = self._service.settings.drain_seconds if self._told == 1 else 0.0
+        # uvicorn takes a SIGTERM for "finish", and a SIGINT after it for "at once".
+        number = signal.SIGTERM if self._told <= _PATIENT else signal.SIGINT
+        log.info("draining", extra={"fields": {"seconds": seconds}})
+        self._loop.call_soon_threadsafe(self._drain, seconds, number)
+
+    def on_interrupt(self, number: int, _frame: FrameType | None) -> None:
+        if not self._service.settings.replica:  # else the supervisor has heard it too, and tells
+            self._loop.call_soon_threadsafe(self._drain, 0.0, number)
+
+    def _drain(self, seconds: float, number: int) -> None:
+        self._service.stopping.set()
+        self._loop.call_later(seconds + _USED * self._service.settings.finish_seconds, self._service.give_up)
+        if self._closing:
+            self._closing.cancel()
+        self._closing = self._loop.call_later(seconds, self._end, number)
+
+    def _end(self, number: int) -> None:
+        """Let the server close the port, after what is under way to it was accepted."""
+        if self._service.listener:
+            take_no_more(self._service.listener)
+        if callable(stop := self.usual[signal.Signals(number)]):
+            self._loop.call_later(SETTLE_SECONDS, stop, number, None)

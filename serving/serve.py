@@ -4,6 +4,7 @@ tagger serve --port 8000
 """
 
 import argparse
+import ctypes
 import ipaddress
 import json
 import shlex
@@ -31,6 +32,10 @@ from serving.replicas import serve_replicas
 from serving.service import load_classifier, service_in
 from serving.settings import Settings, load_settings
 
+_TRAINING_SECONDS = 10
+"""For which training that was told to stop is waited for."""
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+_PR_SET_PDEATHSIG = 1
 _EXAMPLE = {
     "passages": [
         {"text": "We urge the European Union to freeze the assets of the officials who ordered the arrests."},
@@ -89,6 +94,8 @@ def main(arguments: list[str]) -> int:
         "timeout_graceful_shutdown": settings.finish_seconds,
         "http": Connection,
     }
+    if options.train is not None and options.bundle:
+        print("tagger serve: --bundle says what serves; the model that --train makes is not swapped in", file=sys.stderr)
     with nullcontext() if options.train is None else _training(settings, options.train):
         if options.replicas > 1:
             classifier.close()  # it was loaded to see that the bundle is good
@@ -103,19 +110,37 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _training(settings: Settings, profile: str) -> Iterator[None]:
-    """Train beside, and stop with the server."""
+    """Train beside, and stop with the server: told to, within ten seconds, and with one that dies at once."""
     command = [sys.executable, "-m", "serving.cli", "train", "--if-missing", "--state", str(settings.state)]
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signals that it was told again, once it has ended
-    child = subprocess.Popen([*command, *(["--profile", profile] if profile else [])])  # noqa: S603 - ourselves
+    told: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+        if len(told) == 1:
+            sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)  # uvicorn raises the signals that it was told again, once it has ended
+    if profile:
+        command += ["--profile", profile]
+    child = subprocess.Popen(command, preexec_fn=_end_with_parent)  # noqa: S603, PLW1509 - ourselves; it makes one system call
     try:
         yield
     finally:
         child.terminate()
-        child.wait()
+        try:
+            child.wait(_TRAINING_SECONDS)
+        except subprocess.TimeoutExpired:  # amid a call that takes no signals; what it caches is whole or not there
+            child.kill()
+            child.wait()
+        if told:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+def _end_with_parent() -> None:
+    """On Linux this process is told to end when the one that started it has died."""
+    if _PRCTL:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _is_loopback(host: str) -> bool:

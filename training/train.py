@@ -128,5 +128,7 @@ _interrupted = threading.Event()
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     """Let a termination clean up as Ctrl-C does, and remember it: libraries beneath may swallow the exception."""
+    if _interrupted.is_set():  # once is enough: a second one would cut short the cleaning up
+        return
     _interrupted.set()
     raise KeyboardInterrupt

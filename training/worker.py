@@ -172,7 +172,8 @@ class Worker:
                 print(error, file=sys.stderr)
                 return None
             except KeyboardInterrupt:
-                self.jobs.end(job, QUEUED, None)
+                with suppress(DBAPIError, PoolTimeoutError):  # then it goes back when its heartbeat is old
+                    self.jobs.end(job, QUEUED, None)
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it fails this job and not the worker
                 traceback.print_exc()

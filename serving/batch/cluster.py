@@ -6,6 +6,7 @@ out. What is lost with a machine is done again by another; the order is kept. Ev
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -80,21 +81,39 @@ def scored(run: Run, manifest: Manifest, output: str, address: str | None, *, re
         files.makedirs(part, exist_ok=True)
         with files.open(f"{part}/empty.parquet", "wb") as out:
             pyarrow.parquet.write_table(schema(manifest.tags).empty_table(), out)
-    if is_local and files.exists(place):
-        files.rm(place, recursive=True)  # else the new folder would be moved into the old one
-    files.mv(part, place, recursive=True)
+    if is_local:
+        _check_replaced(Path(place), restart=restart)  # the run may have taken hours
+        _replace(Path(place), Path(part))
+    else:
+        files.mv(part, place, recursive=True)
     progress = _finished(files, place, manifest)
     files.touch(f"{place}/{_DONE}")  # an object store moves file by file: without this one the folder is not whole
     return progress
 
 
 def _check_replaced(place: Path, *, restart: bool) -> None:
-    """Raise RunError for what is there already, and with `restart` for what no run has written."""
+    """Raise RunError for what is there already, and with `restart` for a folder that no whole run has written."""
     if not restart:
         refuse_existing([place, documents_file(place)])
-    elif place.is_dir() and any(one.is_dir() or (one.suffix != ".parquet" and one.name != _DONE) for one in place.iterdir()):
-        message = f"{place} holds more than the ray engine writes; remove it, or name another output"
+    elif place.is_dir() and (
+        not (place / _DONE).exists()
+        or any(one.is_dir() or (one.suffix != ".parquet" and one.name != _DONE) for one in place.iterdir())
+    ):
+        message = f"{place} holds other things than the ray engine writes; remove it, or name another output"
         raise RunError(message)
+
+
+def _replace(place: Path, part: Path) -> None:
+    """Put a folder in a place; what was there is deleted last."""
+    old = place.with_name(f".{place.name}.old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    part.rename(place)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink(missing_ok=True)
 
 
 def _write(run: Run, files: Any, part: str) -> None:

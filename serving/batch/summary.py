@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     chosen = Chosen(tags=tuple(options.tag), min_score=options.min_score, review=options.review)
     try:
-        _check_paths(options.scores, [one for one in (options.html, options.to_labels) if one])
+        _check_paths(options.scores, options.html, options.to_labels)
         with _lines(options.to_labels) as labels:
             documents, tags, written = _gathered(_read(options.scores), chosen, labels, shown=bool(options.html))
             _check_tags(options.tag, tags, options.scores)
@@ -67,8 +67,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _check_paths(scores: Path, outputs: Sequence[Path]) -> None:
-    """Raise SummaryError for an input that is not there, and for outputs that would destroy it or each other."""
+def _check_paths(scores: Path, page_file: Path | None, labels: Path | None) -> None:
+    """Raise SummaryError for an input that is not there, and for outputs that would destroy it, each other or labels."""
+    outputs = [one for one in (page_file, labels) if one]
     if not scores.exists():
         message = f"{scores}: no such file"
         raise SummaryError(message)
@@ -83,6 +84,9 @@ def _check_paths(scores: Path, outputs: Sequence[Path]) -> None:
         if output.exists() and not output.is_file():
             message = f"{output} is no file that could be replaced; name another output"
             raise SummaryError(message)
+    if labels and labels.exists():
+        message = f"{labels} exists already, perhaps with labels in it; name another file, or remove it"
+        raise SummaryError(message)
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -20,6 +20,8 @@ LABEL = NewLabel(document="d", text="We urge you to act.", tags={"advocacy_call"
         "nonsense",
         "sqlite:tagger.db",
         "nosuch://host/tagger",
+        "postgres://tagger:secret",
+        "postgresql+psycopg://tagger:p@secret@host/tagger",
         "mysql://tagger:secret@host/tagger",
         "postgresql://tagger:secret@host/tagger",
         "postgresql+psycopg://tagger:se/cr:et@host:port/tagger",
@@ -81,3 +83,27 @@ def test_what_is_found_to_be_read_only_at_the_first_change_is_told(tmp_path: Pat
     with pytest.raises(DatabaseError, match=r": cannot be written: .*read-?only.*; nothing was kept$"):
         LabelStore(engine, load_codebook()).add([LABEL])
     engine.dispose()
+
+
+def test_what_others_write_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one who may only read, also when they began after it was opened and have it open still."""
+    url = f"sqlite:///{tmp_path / 'tagger.db'}"
+    open_database(url).dispose()
+    with monkeypatch.context() as patched:
+        make_read_only(patched)
+        frozen = LabelStore(open_database(url), load_codebook())
+        assert frozen.newest() == 0
+    writer = open_database(url)
+    LabelStore(writer, load_codebook()).add([LABEL])
+    assert frozen.newest() == 1
+    writer.dispose()
+    assert frozen.newest() == 1
+
+
+def test_options_of_an_address_are_not_shown() -> None:
+    """They may hold the password; what the driver says is one line."""
+    pytest.importorskip("psycopg")
+    with pytest.raises(DatabaseError, match="cannot be opened") as caught:
+        open_database("postgresql+psycopg://127.0.0.1:1/tagger?user=tagger&password=secret")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

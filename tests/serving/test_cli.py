@@ -1,4 +1,5 @@
 import io
+import signal
 import subprocess
 import sys
 
@@ -51,7 +52,14 @@ def test_interruptions_end_quietly(monkeypatch: pytest.MonkeyPatch, error: type[
 
     monkeypatch.setattr(keys, "main", interrupted)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert status == run(monkeypatch, "keys", "list")
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        assert status == run(monkeypatch, "keys", "list")
+        assert (
+            error is not KeyboardInterrupt or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        )  # a further one is not traced
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,8 +283,10 @@ def test_stopping_replicas_take_no_more_connections(
 def _refuses(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
+    except ConnectionRefusedError:
         return True
+    except OSError:  # left waiting, or reset
+        return False
     return False
 
 
@@ -332,13 +334,16 @@ def _ready(address: str) -> float:
     return _metric(address, "tagger_ready")
 
 
-def test_training_beside_ends_with_the_server(quick_bundle: Path, tmp_path: Path) -> None:
-    """--train starts it once the port is taken; it does not outlive the server."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_training_beside_ends_with_the_server(quick_bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """--train starts it once the port is taken; it does not outlive the server, however that ends."""
     pytest.importorskip("torch")
     with _started(quick_bundle, tmp_path, "--train") as (process, _):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
         (child,) = [one for one in children if b"train" in Path(f"/proc/{one}/cmdline").read_bytes()]
-    assert not Path(f"/proc/{child}").exists()
+        process.send_signal(number)
+        assert process.wait(30) == -number
+        _wait_for(lambda: not Path(f"/proc/{child}").exists(), seconds=20)
 
 
 def test_where_it_cannot_serve_it_does_not_train(quick_bundle: Path, tmp_path: Path) -> None:

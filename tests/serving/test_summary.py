@@ -117,3 +117,12 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Capture
     labels = tmp_path / "none" / "labels.jsonl"
     assert main([str(lines(tmp_path / "in.jsonl", "a")), "--to-labels", str(labels)]) == 2
     assert capsys.readouterr().err == f"tagger summary: {labels}: cannot be written: No such file or directory\n"
+
+
+def test_a_file_of_labels_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody may have filled it in."""
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("work", encoding="utf-8")
+    assert main([str(lines(tmp_path / "in.jsonl", "a")), "--to-labels", str(labels)]) == 2
+    assert f"{labels} exists already" in capsys.readouterr().err
+    assert labels.read_text(encoding="utf-8") == "work"
