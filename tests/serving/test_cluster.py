@@ -119,7 +119,7 @@ def test_what_is_there_is_not_replaced_unasked(
     assert json.loads(documents.read_text(encoding="utf-8"))["document"] == "new"
     (out / "mine.txt").write_text("mine", encoding="utf-8")
     assert main([*run, "--restart"]) == 2
-    assert "out.parquet holds more than the ray engine writes" in capsys.readouterr().err
+    assert "out.parquet holds other things than the ray engine writes" in capsys.readouterr().err
     assert (out / "mine.txt").exists()
 
 
