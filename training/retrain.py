@@ -91,7 +91,9 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         fingerprint = _fingerprint(snapshot, recipe, base, champion, state)
         kept = state / "retrains" / f"{fingerprint}.json"
         if not again and (before := _made_before(kept, registry)):
-            tell(f"this very run was made before: {kept.name}")
+            tell(f"this very run was made before: {kept.name}; `tagger retrain --again` does it anew")
+            _tell_gates(before.gates, tell)
+            tell(_summary(before, state))
             return before
         if problems := problems_of(snapshot):
             raise UnfitLabelsError("; ".join(problems))
@@ -107,8 +109,7 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         )
         tell("asking both models")
         judged = judge(contest)
-    for gate in judged.gates:
-        tell(f"gate {gate.name}: {gate.verdict}: {gate.said}")
+    _tell_gates(judged.gates, tell)
     report = Path("reports") / f"{bundle.name}-{fingerprint[:8]}.html"
     write_comparison(state / report, contest, judged)
     promoted, why = _decide(registry, contest, judged, str(report))
@@ -127,8 +128,17 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole(kept) as part:
             part.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
-    tell(f"{bundle.name} {'serves' if promoted else 'waits'}: {why}; {state / report}")
+    tell(_summary(outcome, state))
     return outcome
+
+
+def _tell_gates(gates: Sequence[Gate], tell: Tell) -> None:
+    for gate in gates:
+        tell(f"gate {gate.name}: {gate.verdict}: {gate.said}")
+
+
+def _summary(outcome: Retrained, state: Path) -> str:
+    return f"{outcome.challenger} {'serves' if outcome.promoted else 'waits'}: {outcome.why}; {state / outcome.report}"
 
 
 def _snapshot(place: Deployment, recipe: Recipe, tell: Tell) -> Snapshot:

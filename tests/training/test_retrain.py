@@ -84,7 +84,10 @@ def test_good_labels_are_promoted_and_bad_ones_never(tmp_path: Path, engine: Eng
     assert "not estimable" in (tmp_path / first.report).read_text()
     again, said = run(tmp_path, engine, four)
     assert again == first
-    assert said[-1].startswith("this very run was made before")
+    [before] = [line for line in said if line.startswith("this very run was made before")]
+    assert before.endswith("; `tagger retrain --again` does it anew")
+    assert sum(line.startswith("gate ") for line in said) == len(first.gates)
+    assert said[-1] == f"{first.challenger} waits: {first.why}; {tmp_path / first.report}"
     [event] = registry.history()
     assert (event.action, event.after, event.who) == ("challenge", first.challenger, "tagger retrain")
     assert event.report is not None

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import pytest
 
@@ -13,25 +13,9 @@ from labels.jobs import QUEUED, RUNNING, Jobs
 from labels.store import LabelStore, NewLabel
 from serving.settings import Settings
 from tests.databases import make_read_only
+from training import job as job_module
 from training import worker as module
-from training.gates import Gate
-from training.retrain import Retrained
 from training.worker import retrain_now, work
-
-OUTCOME = Retrained(
-    fingerprint="0123456789abcdef",
-    challenger="quick-0123456789ab",
-    champion="quick-ba9876543210",
-    promoted=False,
-    why="data: person",
-    gates=[
-        Gate(name="data", verdict="person", said="one tag is rare"),
-        Gate(name="cases", verdict="pass", said="none was lost"),
-    ],
-    macro_f1=0.5,
-    report="reports/quick-0123456789ab-01234567.html",
-    seconds=1.0,
-)
 
 
 @pytest.fixture
@@ -49,16 +33,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         signal.signal(number, handler)
 
 
-def doing(act: Callable[[Callable[[str], None]], Retrained]) -> Callable[..., Retrained]:
-    """Stands for a retraining."""
-
-    def retrain(_place: Any, _recipe: Any, tell: Callable[[str], None], *, again: bool) -> Retrained:
-        return act(tell)
-
-    return retrain
-
-
-def interrupted(_tell: Callable[[str], None]) -> Retrained:
+def interrupted(*_: object, **__: object) -> NoReturn:
     """Somebody presses Ctrl-C."""
     raise KeyboardInterrupt
 
@@ -67,7 +42,7 @@ def test_an_interrupted_retraining_says_that_its_job_waits(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And how to go on with it or drop it; a worker that is interrupted says the same."""
-    monkeypatch.setattr(module, "retrain", doing(interrupted))
+    monkeypatch.setattr(job_module, "retrain", interrupted)
     for name, command, argument in (("retrain", retrain_now, "--quick"), ("worker", work, "--once")):
         with pytest.raises(KeyboardInterrupt):
             command([argument])
@@ -82,7 +57,7 @@ def test_a_job_interrupted_while_it_was_taken_waits_too(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody waits a minute for a worker that has gone; and where the state folder was named, the hint names it."""
-    monkeypatch.setattr(LabelStore, "newest", lambda _: interrupted(print))
+    monkeypatch.setattr(LabelStore, "newest", interrupted)
     elsewhere = tmp_path / "elsewhere"
     with pytest.raises(KeyboardInterrupt):
         retrain_now(["--quick", "--state", str(elsewhere)])
@@ -91,32 +66,6 @@ def test_a_job_interrupted_while_it_was_taken_waits_too(
     [job] = Jobs(engine).newest()
     assert job.state == QUEUED
     engine.dispose()
-
-
-def test_a_run_made_before_says_what_it_came_to(
-    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Kept and why, where its page is, and how to do it anew; a run that is made says this itself."""
-
-    def before(tell: Callable[[str], None]) -> Retrained:
-        tell("this very run was made before: 0123456789abcdef.json")
-        return OUTCOME
-
-    def made(tell: Callable[[str], None]) -> Retrained:
-        tell(f"{OUTCOME.challenger} waits: {OUTCOME.why}")
-        return OUTCOME
-
-    monkeypatch.setattr(module, "retrain", doing(before))
-    assert retrain_now(["--quick"]) == 3
-    lines = [line for _, _, line in jobs.lines(1)]
-    assert lines[1:] == [
-        "gate data: person: one tag is rare",
-        f"{OUTCOME.challenger} waits: data: person; {tmp_path / OUTCOME.report}; `tagger retrain --again` does it anew",
-    ]
-    assert lines[-1] in capsys.readouterr().err
-    monkeypatch.setattr(module, "retrain", doing(made))
-    assert retrain_now(["--quick"]) == 3
-    assert "--again" not in capsys.readouterr().err
 
 
 def test_a_job_is_dropped_by_the_command(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
