@@ -23,8 +23,9 @@ from training.assessment import assess
 from training.base_model import find_base_model
 from training.dataset import corpus_dataset
 from training.decisions import apply_decisions
-from training.evaluate import evaluate, out_of_fold_logits, write_evaluation
+from training.evaluate import evaluate, write_evaluation
 from training.folds import document_folds
+from training.out_of_fold import out_of_fold_logits
 from training.recipe import FAST, SHIPPING, Recipe
 from training.report import quality_table
 from training.standing import EVALUATION, evaluation_key, fold_decisions

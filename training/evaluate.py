@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 
 from labels.adjudication import GoldRow
 from labels.annotations import text_sha256
 from labels.authored import AuthoredPassage, load_authored
 from labels.corpus import Corpus, load_corpus
 from labels.problems import CorpusError
-from serving.classifier import Classifier
-from serving.results import Options, PassageIn
 from serving.settings import load_settings
 from training.assessment import Assessed, assess, decide_out_of_document, untaught
 from training.base_model import BaseModel, BaseModelError, find_base_model
@@ -35,12 +32,13 @@ from training.decisions import fit_decisions
 from training.evidence import carrying_sentences
 from training.export import ParityError
 from training.fit import embeddings
-from training.folds import Fold, document_folds, random_folds
+from training.folds import document_folds, random_folds
 from training.learning_curve import learning_curve
 from training.locking import NoSpaceError, exclusive
 from training.metrics import Floats
 from training.network import Tagger, prepared
-from training.package import encoder_of, fitted_bundle
+from training.out_of_fold import out_of_fold_logits
+from training.package import encoder_of
 from training.readme import README, write_block
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table, write_report
@@ -143,35 +141,6 @@ def evaluate(
         for index, row in enumerate(corpus.gold)
     ]
     return Evaluated(metrics=metrics, decisions=decisions, oof=oof)
-
-
-def out_of_fold_logits(
-    corpus: Corpus,
-    dataset: Dataset,
-    folds: Sequence[Fold],
-    recipe: Recipe,
-    base: BaseModel,
-    state: Path,
-    *,
-    fresh: bool = False,
-) -> Floats:
-    """Logits of every held-out passage, from the int8 bundle that has not seen it; NaN where no fold holds it out."""
-    logits = np.full((len(corpus.gold), len(corpus.codebook.names)), np.nan)
-    for fold in folds:
-        side = dataset.select(fold.train)
-        bundle = fitted_bundle(state / "fits", recipe, base, side, corpus.codebook, fold.name, fresh=fresh)
-        classifier = Classifier.load(bundle)
-        try:
-            rows = [corpus.gold[index] for index in fold.held_out]
-            results = classifier.score(
-                [PassageIn(text=row.text, context=row.context) for row in rows], Options(long="truncate")
-            )
-        finally:
-            classifier.close()
-        for index, result in zip(fold.held_out, results, strict=True):
-            assert result.error is None, result.error
-            logits[index] = result.logits
-    return logits
 
 
 def write_evaluation(folder: Path, evaluated: Evaluated, corpus: Corpus) -> None:

@@ -30,7 +30,8 @@ def fit(recipe: Recipe, base: BaseModel, examples: Sequence[Example], title: str
         message = "there are no passages to train on"
         raise ValueError(message)
     _seed(recipe.seed)
-    model = Tagger(prepared(base.load(), recipe.layers), tags=len(examples[0].targets), dropout=recipe.dropout)
+    encoder = prepared(base.load(), recipe.layers, recipe.frozen_layers)
+    model = Tagger(encoder, tags=len(examples[0].targets), dropout=recipe.dropout)
     if recipe.frozen or recipe.probe_first:
         _fit_head(recipe, model, examples, title)
     if not recipe.frozen:

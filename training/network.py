@@ -37,8 +37,8 @@ class Tagger(nn.Module):
         return mean
 
 
-def prepared(encoder: PreTrainedModel, layers: int | None = None) -> PreTrainedModel:
-    """`encoder` as this project trains it.
+def prepared(encoder: PreTrainedModel, layers: int | None = None, frozen_layers: int = 0) -> PreTrainedModel:
+    """`encoder` as this project trains it: its first `layers` (None: all), the lowest `frozen_layers` of these as they are.
 
     Without BERT's pooling layer, which mean pooling leaves unused; with the embeddings frozen, which hold half of MiniLM's
     weights and see few of their rows in so small a corpus; without dropout inside, whose random masks cost a third of
@@ -50,9 +50,19 @@ def prepared(encoder: PreTrainedModel, layers: int | None = None) -> PreTrainedM
         stack: Any = encoder.encoder  # the library types it as any module
         stack.layer = stack.layer[:layers]
         encoder.config.num_hidden_layers = layers
-    for parameter in encoder.get_input_embeddings().parameters():
-        parameter.requires_grad = False
+    for part in _frozen(encoder, frozen_layers):
+        for parameter in part.parameters():
+            parameter.requires_grad = False
     for module in encoder.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return encoder
+
+
+def _frozen(encoder: PreTrainedModel, layers: int) -> list[nn.Module]:
+    """The parts that are not trained. Below frozen layers nothing is, so that no gradient has to be taken through them."""
+    if not layers:
+        return [encoder.get_input_embeddings()]
+    stack: Any = encoder.encoder
+    shared = getattr(stack, "relative_attention_bias", None)  # MPNet's, which every layer reads
+    return [encoder.embeddings, *stack.layer[:layers], *([shared] if shared else [])]

@@ -26,10 +26,10 @@ from training.base_model import BaseModel, find_base_model
 from training.behaviour import CASES, load_cases
 from training.comparison import write_comparison
 from training.decisions import fit_decisions
-from training.evaluate import out_of_fold_logits
 from training.gates import Gate
 from training.judging import Contest, Judged, champion_record, judge
 from training.locking import exclusive
+from training.out_of_fold import out_of_fold_logits
 from training.package import Standing, fit_key, fitted_bundle, with_standing
 from training.plausible import problems_of
 from training.recipe import Recipe

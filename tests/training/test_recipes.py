@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from labels.authored import AuthoredPassage
 from labels.corpus import Corpus
@@ -40,6 +41,7 @@ def test_a_new_field_changes_no_hash() -> None:
         {"average": 0.5},
         {"probe_first": True},
         {"layers": 1},
+        {"frozen_layers": 1},
         {"context_dropout": 1.0},
         {"seed_readings": 2},
         {"authored_share": 0.5},
@@ -53,6 +55,16 @@ def test_each_field_shapes_the_weights(
     plain = _weights(recipe, tiny_base, tiny_corpus)
     assert np.array_equal(plain, _weights(recipe, tiny_base, tiny_corpus))
     assert not np.allclose(plain, _weights(replace(recipe, **changes), tiny_base, tiny_corpus), atol=1e-6)
+
+
+def test_frozen_layers_stay_as_they_are(tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus) -> None:
+    """They and all embeddings are those of the base model after a fit; the layers above are not."""
+    examples = encode_dataset(corpus_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))
+    model = fit(replace(tiny_recipe, frozen_layers=1), tiny_base, examples[::2])
+    before, after = tiny_base.load().state_dict(), model.encoder.state_dict()
+    same = {name for name, values in after.items() if torch.equal(values, before[name])}
+    assert {name for name in after if name.startswith(("embeddings.", "encoder.layer.0."))} <= same
+    assert not any(name.startswith("encoder.layer.1.") and name.endswith("dense.weight") for name in same)
 
 
 def test_fewer_layers_are_written_as_fewer(state: Path, tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus) -> None:
