@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from labels.adjudication import read_adjudications
 from labels.agreement import agreement_table, agreements
 from labels.authored import load_authored
-from labels.corpus import check_corpus, load_corpus, write_gold
+from labels.corpus import LABELS, check_corpus, load_corpus, write_gold
 from labels.diversity import diversity_table
 from labels.passages import split_passages
 from labels.problems import CorpusError
@@ -67,6 +68,10 @@ def _agree() -> int:
         print(agreement_table(pair))
     methods = Counter(row.method for row in corpus.gold)
     print("\nGold labels: " + ", ".join(f"{count} {method}" for method, count in methods.most_common()))
+    decided, _ = read_adjudications(LABELS / "adjudications.jsonl")  # its problems are the corpus's, which has none
+    for row in decided:
+        for name, holds in row.tags.items():
+            print(f"{row.passage} {name}: {'yes' if holds else 'no'}, by {row.adjudicator}: {row.reason[name]}")
     return 0
 
 

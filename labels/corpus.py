@@ -10,7 +10,8 @@ Reads `seeds/`, `labels/annotations/*.jsonl`, `labels/annotations/reviewed/*.jso
 import json
 import os
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from labels.adjudication import GoldRow, derive_gold, read_adjudications
@@ -34,6 +35,8 @@ class Corpus:
     annotations: list[Annotation]
     gold: list[GoldRow]
     """Of the seeds, and after them those of further documents that were reviewed."""
+    reviewed_at: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """(document, `labels.store.passage_key`) of what came from the store -> when it was reviewed."""
 
 
 def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:
@@ -61,7 +64,8 @@ def load_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> Corpus:
     if problems:
         raise CorpusError(problems)
     gold = merged(gold, reviewed, codebook)
-    return Corpus(codebook=codebook, documents=documents, annotations=annotations, gold=gold)
+    reviewed_at = {(row.document, row.passage): row.created for row in reviewed}
+    return Corpus(codebook=codebook, documents=documents, annotations=annotations, gold=gold, reviewed_at=reviewed_at)
 
 
 def check_corpus(seeds: Path = SEEDS, labels: Path = LABELS) -> list[Problem]:

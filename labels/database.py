@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 HEAD = "0002"
@@ -22,6 +22,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MILLISECONDS = 20_000
 _LOCK = 731_500_412
 """Of PostgreSQL's advisory locks the one that `alone` takes."""
+_WAITS = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 10, "keepalives_interval": 5}
+"""Of a connection to PostgreSQL, in seconds and (the second) milliseconds: a server that hangs is an error, not for ever."""
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _FROZEN = "tagger_frozen"
 """Of an engine that can only read: the option that holds the database's name."""
@@ -42,12 +44,13 @@ def open_database(url: str) -> Engine:
             except OSError as error:
                 message = f"{folder}: cannot be made: {error.strerror}"
                 raise DatabaseError(message) from error
+            event.listen(engine, "checkout", _still_there)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
         if _version(engine) != HEAD:
             _migrate(engine)
-    except (OperationalError, ProgrammingError, CommandError) as error:
+    except (DBAPIError, CommandError) as error:  # also sqlite's plain DatabaseError, for a file that is none
         if engine.dialect.name == "sqlite" and "readonly" in str(error) and (frozen := _frozen(engine)):
             return frozen
         message = f"{_name(engine)}: cannot be opened: {_line(getattr(error, 'orig', error))}"
@@ -65,9 +68,22 @@ def alone(engine: Engine) -> Iterator[Connection]:
     if name := engine.get_execution_options().get(_FROZEN):
         message = f"{name}: cannot be written: it, or its folder, is readonly for this user; nothing was kept"
         raise DatabaseError(message)
+    with _telling(engine), _writing(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes what it has not read first. Raises DatabaseError when the database may only be read."""
+    with _telling(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _telling(engine: Engine) -> Iterator[None]:
+    """Raises DatabaseError where the database says that it may only be read."""
     try:
-        with _writing(engine) as connection:
-            yield connection
+        yield
     except DBAPIError as error:
         # SQLite's words (a file that somebody else's server holds open) and PostgreSQL's (a standby).
         if not re.search("readonly database|read-only transaction", str(error.orig)):
@@ -89,8 +105,12 @@ def _engine(url: str) -> Engine:
     """The engine of a URL, not connected yet. Raises DatabaseError for what is no URL of a database that is meant here."""
     try:
         parsed = make_url(url)
-        if parsed.drivername in _DRIVERS and "@" not in (parsed.host or ""):  # a password's own has to be written %40
-            return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # errors are logged, passages are not
+        lasting = parsed.get_backend_name() != "sqlite" or parsed.database not in {None, "", ":memory:"}
+        if parsed.drivername in _DRIVERS and lasting and "@" not in (parsed.host or ""):  # a password's own is written %40
+            known = _WAITS if parsed.get_backend_name() == "postgresql" else {}
+            waits = {name: value for name, value in known.items() if name not in parsed.query}
+            # Errors are logged, passages are not.
+            return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, connect_args=waits)
     except (ArgumentError, ValueError):  # told below; the error's own words may hold the password
         pass
     except ImportError as error:
@@ -121,6 +141,19 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says, see below
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MILLISECONDS}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _still_there(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+    """Let a connection go whose file was deleted or replaced: what is written into it nobody would ever see."""
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    try:
+        status = Path(path).stat()
+        place: tuple[int, int] | None = (status.st_dev, status.st_ino)
+    except OSError:
+        place = None
+    if record.info.setdefault("place", place) != place or place is None:
+        message = f"{path}: was deleted or replaced"
+        raise DisconnectionError(message)
 
 
 def _begin_sqlite(connection: Connection) -> None:

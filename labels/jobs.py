@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
-from labels.database import alone
-from labels.tables import job_lines, jobs
+from labels.database import alone, changing
+from labels.tables import WHO_LENGTH, job_lines, jobs
 
 RETRAIN = "retrain"
 KINDS = (RETRAIN,)
@@ -63,7 +63,7 @@ class Jobs:
             for row in connection.execute(select(jobs).where(jobs.c.state == QUEUED, jobs.c.kind == kind)).mappings():
                 if row["asked"] == dict(asked):
                     return Job(**row)
-            values = {"kind": kind, "asked": dict(asked), "who": who, "at": _now(), "state": QUEUED}
+            values = {"kind": kind, "asked": dict(asked), "who": who[:WHO_LENGTH], "at": _now(), "state": QUEUED}
             made = connection.execute(jobs.insert().values(**values).returning(jobs.c.id)).scalar_one()
             return _job(connection, made)
 
@@ -123,13 +123,13 @@ class Jobs:
     def beat(self, job: Job, step: str | None = None) -> bool:
         """Give a sign of life, and say what is being done; False when the job is this worker's no longer."""
         values: dict[str, Any] = {"heartbeat": time.time()} | ({"step": step[:200]} if step else {})
-        with self._engine.begin() as connection:
+        with changing(self._engine) as connection:
             mine = jobs.update().where(jobs.c.id == job.id, jobs.c.worker == job.worker, jobs.c.state == RUNNING)
             return bool(connection.execute(mine.values(**values)).rowcount)
 
     def tell(self, job: Job, line: str) -> None:
         """Add a line to the log of a job."""
-        with self._engine.begin() as connection:
+        with changing(self._engine) as connection:
             connection.execute(job_lines.insert().values(job=job.id, at=_now(), line=line))
 
     def lines(self, number: int, after: int = 0, most: int = 1000) -> list[tuple[int, str, str]]:
@@ -142,7 +142,7 @@ class Jobs:
         """Say how a job ended (`queued` gives it back); False when it is this worker's no longer."""
         values: dict[str, Any] = {"state": state, "result": dict(result) if result else None}
         values |= {"worker": None} if state == QUEUED else {"ended": _now()}
-        with self._engine.begin() as connection:
+        with changing(self._engine) as connection:
             mine = jobs.update().where(jobs.c.id == job.id, jobs.c.worker == job.worker, jobs.c.state == RUNNING)
             return bool(connection.execute(mine.values(**values)).rowcount)
 

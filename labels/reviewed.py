@@ -7,7 +7,7 @@ replaces that passage's gold label; any other is a gold passage of a further doc
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class ReviewedRow:
     """Why it was decided so; may be empty when nothing was disputed."""
     codebook: str
     created: str
+    """When it was reviewed: ISO 8601, UTC; the day at least."""
 
     @property
     def passage(self) -> str:
@@ -108,7 +109,7 @@ def merged(gold: Sequence[GoldRow], reviewed: Iterable[ReviewedRow], codebook: C
             end=earlier.end if earlier else len(row.text),
             context=row.context,
             text=row.text,
-            tags=_joined(row, earlier, codebook),
+            tags=joined(row.tags, earlier.tags if earlier else {}, codebook),
             unsure=row.disputed,
             method="adjudicated" if row.disputed else "agreed" if len(row.annotators) > 1 else "single",
             sources=row.annotators,
@@ -126,15 +127,14 @@ def file_name(document: str) -> str:
     return f"{shown[:60].strip('.')}-{hashlib.sha256(document.encode('utf-8')).hexdigest()[:12]}"
 
 
-def _joined(row: ReviewedRow, earlier: GoldRow | None, codebook: Codebook) -> dict[str, bool | None]:
-    """What was reviewed, and of a seed's passage what stood there for the tags that were not judged.
+def joined(said: Mapping[str, bool | None], before: Mapping[str, bool | None], codebook: Codebook) -> dict[str, bool | None]:
+    """What was said now, and what stood there before for the tags that were not judged now.
 
     A tag that stood there no longer holds where one that it implies was judged not to.
     """
-    before = earlier.tags if earlier else {}
-    tags = {name: row.tags[name] if row.tags[name] is not None else before.get(name) for name in codebook.names}
+    tags = {name: said[name] if said.get(name) is not None else before.get(name) for name in codebook.names}
     for tag in codebook.tags:
-        if row.tags[tag.name] is None and any(tags[one] is False for one in tag.implies):
+        if said.get(tag.name) is None and any(tags[one] is False for one in tag.implies):
             tags[tag.name] = False if tags[tag.name] is not None else None
     return tags
 
@@ -156,9 +156,9 @@ def _wrong(data: dict[str, Any], codebook: Codebook) -> Iterator[tuple[str, str]
     if data["disputed"] and not data["reason"].strip():
         yield "reason", "what was disputed needs a reason"
     try:
-        dt.date.fromisoformat(data["created"])
+        dt.datetime.fromisoformat(data["created"])
     except ValueError:
-        yield "created", f"{data['created']!r} is no day (YYYY-MM-DD)"
+        yield "created", f"{data['created']!r} is no day or time (YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS+00:00)"
 
 
 def _wrong_tags(tags: Any, codebook: Codebook) -> Iterator[tuple[str, str]]:

@@ -194,8 +194,8 @@ class _Adding:
             if problem := self._reused(at, new):  # by a label of the same request
                 raise KeyReusedError([problem])
             return Added(status="repeated", key=found.key, id=found.id)
-        values = _values(new, self._codebook)
         earlier = self._current.get((new.document, new.passage, new.annotator))
+        values = _values(new, self._codebook, earlier=earlier)
         if earlier and not new.key and _difference(values, earlier) is None:
             return Added(status="unchanged", key=earlier.key, id=earlier.id)
         self._after += 1
@@ -249,14 +249,20 @@ def _bad_text(value: str, most: int, *, needed: bool) -> Iterator[str]:
         yield "holds half a character (a lone surrogate)"
 
 
-def _values(new: NewLabel, codebook: Codebook, known: Label | None = None) -> dict[str, Any]:
-    """The columns that say what was judged; a version that was not named is that of the row `known`, if there is one."""
+def _values(new: NewLabel, codebook: Codebook, known: Label | None = None, earlier: Label | None = None) -> dict[str, Any]:
+    """The columns that say what was judged; a version that was not named is that of the row `known`, if there is one.
+
+    A tag that is not named is what it was in the row `known`, or in the annotator's `earlier` one of the same codebook: who
+    judges tag by tag takes nothing back. null does.
+    """
     version = known.codebook if known else codebook.version
-    values = asdict(new) | {
-        "passage": new.passage,
-        "tags": {name: new.tags.get(name) for name in (known.tags if known else codebook.names)},
-        "codebook": new.codebook or version,
-    }
+    before = known or (earlier if earlier and earlier.codebook == version else None)
+    names = known.tags if known else codebook.names
+    tags = {name: new.tags[name] if name in new.tags else before.tags.get(name) if before else None for name in names}
+    for tag in codebook.tags:
+        if tags.get(tag.name) and tag.name not in new.tags and any(tags.get(one) is False for one in tag.implies):
+            tags[tag.name] = False
+    values = asdict(new) | {"passage": new.passage, "tags": tags, "codebook": new.codebook or version}
     del values["key"]
     return values
 

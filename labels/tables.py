@@ -2,6 +2,8 @@
 
 from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
+WHO_LENGTH = 120
+"""Of a name in the logs; longer ones are cut."""
 metadata = MetaData()
 aliases = Table(
     "aliases",
@@ -14,7 +16,7 @@ events = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("at", String(40), nullable=False),
-    Column("who", String(120), nullable=False),
+    Column("who", String(WHO_LENGTH), nullable=False),
     Column("action", String(40), nullable=False),
     Column("alias", String(40)),
     Column("before", String(120)),
@@ -51,7 +53,7 @@ jobs = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("kind", String(40), nullable=False),
     Column("asked", JSON, nullable=False),
-    Column("who", String(120), nullable=False),
+    Column("who", String(WHO_LENGTH), nullable=False),
     Column("at", String(40), nullable=False),
     Column("state", String(20), nullable=False, index=True),
     Column("worker", String(120)),

@@ -20,16 +20,22 @@ def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         try:
             service.keys_required = bool(service.keys.keys) or service.keys_required
-            scopes = service.keys.scopes_of(key.strip()) if scheme.lower() == "bearer" else None
+            found = service.keys.find(key.strip()) if scheme.lower() == "bearer" else None
         except KeysError as error:
             log.exception("the keys cannot be read")
             raise RequestProblem(503, "the keys of this server cannot be read") from error
+        request.state.caller = f"api, key {found.name}" if found else "api"
         if not service.keys_required:
             return
-        if scopes is None:
+        if found is None:
             detail = "send a key as `Authorization: Bearer KEY`; `tagger keys create` makes one"
             raise RequestProblem(401, detail, headers={"WWW-Authenticate": "Bearer"})
-        if not {scope, "admin"} & set(scopes):
-            raise RequestProblem(403, f"the key has the scopes {', '.join(scopes)}; this needs {scope}")
+        if not {scope, "admin"} & set(found.scopes):
+            raise RequestProblem(403, f"the key has the scopes {', '.join(found.scopes)}; this needs {scope}")
 
     return check
+
+
+def caller_of(request: Request) -> str:
+    """Who asks, for logs of what was changed: the name of the key, or that it came over the API. For routes with `needs`."""
+    return str(request.state.caller)

@@ -67,14 +67,19 @@ class KeyRing:
             self._stamp = stamp
         return self._keys
 
-    def scopes_of(self, presented: str) -> list[str] | None:
-        """Scopes of a presented key, None when there is no such key. Every stored key is compared."""
+    def find(self, presented: str) -> Key | None:
+        """The stored key that a presented one is, if any. Every stored key is compared. Raises KeysError."""
         digest = hashlib.sha256(presented.encode("utf-8", "surrogatepass")).hexdigest()
-        found: list[str] | None = None
+        found: Key | None = None
         for key in self.keys:
             if hmac.compare_digest(digest, key.sha256):
-                found = key.scopes
+                found = key
         return found
+
+    def scopes_of(self, presented: str) -> list[str] | None:
+        """Scopes of a presented key, None when there is no such key. Raises KeysError."""
+        key = self.find(presented)
+        return key.scopes if key else None
 
 
 def read_keys(path: Path) -> list[Key]:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from labels.database import DatabaseError, alone, open_database
-from labels.tables import aliases, events
+from labels.tables import WHO_LENGTH, aliases, events
 from serving.bundle import MANIFEST, BundleError, Manifest, read_bundle
 from serving.settings import Settings
 
@@ -170,7 +170,7 @@ class Registry:
             spare = [one for one in spare if (one / MANIFEST).stat().st_mtime <= young]  # others may be about to be promoted
             old = time.time() - _OLD_FITS_SECONDS
             # Cached, so only the time to make them again is lost.
-            fits = [one for one in (self.models.parent / "fits").glob("*") if one.stat().st_mtime < old]
+            fits = [one for one in (self.models.parent / "fits").glob("*") if one.is_dir() and one.stat().st_mtime < old]
             gone = [*(one.name for one in spare), *(f"fits/{one.name}" for one in fits)]
             if gone:  # first: what cannot be logged is not deleted
                 _note(connection, who, "gc", None, None, f"deleted {', '.join(gone)}", None)
@@ -251,7 +251,7 @@ def _note(
 ) -> Event:
     values = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "who": who or _user(),
+        "who": (who or _user())[:WHO_LENGTH],
         "action": action,
         "alias": alias if after else None,
         "before": before,

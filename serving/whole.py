@@ -1,5 +1,6 @@
 """Files that appear under their name only when they are whole: written beside it, synced, renamed."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
     """Write to the path that is given: it takes the name of `target` at the end, or goes if the block fails. Raises OSError."""
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     part = target.with_name(f".{target.name}.part")
     try:
         yield part

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from serving.bundle import Decisions
+from training.dataset import AUTHORED
 from training.decisions import apply_decisions, fit_decisions, neutral
 from training.metrics import (
     MIN_CELL_POSITIVES,
@@ -18,12 +19,17 @@ from training.metrics import (
     brier_skill,
     calibration_error,
     count,
+    paired_macro_f1,
     pooled_ap,
     within_document_ap,
 )
 
 MIN_TRAIN_POSITIVES = 15
 """A tag with fewer positives on the training side of a fold is marked: the fold cannot have taught it."""
+
+
+class AuthoredError(Exception):
+    """Raised when authored passages are to be graded, or to set thresholds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,13 @@ class Assessed:
 
 
 def decide_out_of_document(logits: Floats, gold: Floats, documents: Sequence[str]) -> Assessed:
-    """Fit decisions for each document on the logits of the others, and apply them. Arrays are (passages, tags)."""
+    """Fit decisions for each document on the logits of the others, and apply them. Arrays are (passages, tags).
+
+    Raises AuthoredError when a passage was written for training.
+    """
+    if AUTHORED in documents:
+        message = "passages that were written for training decide and grade nothing"
+        raise AuthoredError(message)
     names = np.array(documents)
     scores = np.empty_like(logits)
     tagged = np.zeros(logits.shape, dtype=np.bool_)
@@ -110,6 +122,40 @@ def assess(
     return found
 
 
+def ahead_of(
+    one: Floats, other: Floats, gold: Floats, documents: Sequence[str], *, as_they_are: bool = False
+) -> dict[str, float]:
+    """How much higher the logits `one` are in macro-F1 than `other`: the paired 95 % interval; `as_they_are` as in `assess`."""
+    mine = decide_out_of_document(one, gold, documents).tagged
+    theirs = (_undecided if as_they_are else decide_out_of_document)(other, gold, documents).tagged
+    interval = paired_macro_f1(gold, mine, theirs, documents)
+    found: dict[str, float] = _rounded({"low": interval.low, "high": interval.high})
+    return found
+
+
+def final_review(logits: Floats, gold: Floats, decisions: Decisions, names: Sequence[str]) -> dict[str, Any]:
+    """What the review band of the bundle's own decisions holds: share of all decisions, and by tag of those it would give."""
+    scores, tagged = apply_decisions(logits, decisions)
+    inside = _in_band(scores, decisions)
+    judged = ~np.isnan(gold)
+    wrong = (tagged != (gold > 0)) & judged
+    found: dict[str, Any] = _rounded(
+        {
+            "share": float(inside[judged].mean()),
+            "given": {
+                name: {
+                    "given": int(tagged[:, tag].sum()),
+                    "inside": int((tagged & inside)[:, tag].sum()),
+                    "wrong_inside": int((tagged & inside & wrong)[:, tag].sum()),
+                    "wrong_outside": int((tagged & ~inside & wrong)[:, tag].sum()),
+                }
+                for tag, name in enumerate(names)
+            },
+        }
+    )
+    return found
+
+
 def untaught(gold: Floats, documents: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
     """Document -> tags that have fewer than 15 positives outside it."""
     rows = np.array(documents)
@@ -158,10 +204,11 @@ def _cells(gold: Floats, tagged: Bools, documents: Sequence[str], names: Sequenc
     for document in dict.fromkeys(documents):
         inside = rows == document
         cells[document] = {}
-        for name, counts in zip(names, count(gold[inside], tagged[inside]), strict=True):
+        _, intervals = bootstrap_f1(gold[inside], tagged[inside], [document] * int(inside.sum()))
+        for name, counts, interval in zip(names, count(gold[inside], tagged[inside]), intervals, strict=True):
             cell: dict[str, Any] = {"positives": counts.positives, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn}
             if counts.positives >= MIN_CELL_POSITIVES:
-                cell["f1"] = counts.f1
+                cell |= {"f1": counts.f1, "f1_low": interval.low, "f1_high": interval.high}
             cells[document][name] = cell
     return cells
 

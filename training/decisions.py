@@ -26,10 +26,13 @@ def neutral(tags: int) -> Decisions:
     return Decisions(temperature=1.0, offsets=[0.0] * tags, thresholds=[0.5] * tags, review=[[0.35, 0.65]] * tags)
 
 
-def fit_decisions(logits: Floats, gold: Floats) -> Decisions:
-    """Fit on out-of-document logits; both arrays are (passages, tags), gold 1, 0 or NaN."""
+def fit_decisions(logits: Floats, gold: Floats, fits: int = 1) -> Decisions:
+    """Fit on out-of-document logits; both arrays are (passages, tags), gold 1, 0 or NaN.
+
+    With several `fits` the arrays hold every passage so many times, which makes no more of its positives.
+    """
     temperature = float(min(_TEMPERATURES, key=lambda value: _log_loss(logits / value, gold)))
-    weights = [_weight(gold[:, tag]) for tag in range(gold.shape[1])]
+    weights = [_weight(gold[:, tag], fits) for tag in range(gold.shape[1])]
     offsets = [
         weight * float(min(_OFFSETS, key=lambda value: _log_loss(logits[:, [tag]] / temperature + value, gold[:, [tag]])))
         if weight
@@ -43,7 +46,7 @@ def fit_decisions(logits: Floats, gold: Floats) -> Decisions:
         for tag, weight in enumerate(weights)
     ]
     width = _review_width(scores, gold, np.array(thresholds))
-    review = [[round(limit - width, 4), round(limit + width, 4)] for limit in thresholds]
+    review = [[round(max(0.0, limit - width), 4), round(min(1.0, limit + width), 4)] for limit in thresholds]
     return Decisions(
         temperature=round(temperature, 4),
         offsets=[round(value, 4) for value in offsets],
@@ -64,8 +67,8 @@ def sigmoid(values: Floats) -> Floats:
     return found
 
 
-def _weight(gold: Floats) -> float:
-    positives = float(np.nansum(gold))
+def _weight(gold: Floats, fits: int) -> float:
+    positives = float(np.nansum(gold)) / fits
     return positives / (positives + SHRINKAGE) if positives >= MIN_POSITIVES else 0.0
 
 

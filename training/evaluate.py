@@ -6,6 +6,7 @@ oof.jsonl, metrics.json, decisions.json and report.html; fits are cached in `sta
     tagger evaluate                     the default profile, into training/evaluation/PROFILE, and the table in README.md
     tagger evaluate --profile fast      another profile
     tagger evaluate --output FOLDER     elsewhere, README.md untouched
+    tagger evaluate --figures           no fit: figures and tables again from the committed logits, when only these have changed
 """
 
 import argparse
@@ -24,7 +25,7 @@ from labels.authored import AuthoredPassage, load_authored
 from labels.corpus import Corpus, load_corpus
 from labels.problems import CorpusError
 from serving.settings import load_settings
-from training.assessment import Assessed, assess, decide_out_of_document, untaught
+from training.assessment import Assessed, ahead_of, assess, decide_out_of_document, final_review, untaught
 from training.base_model import BaseModel, BaseModelError, find_base_model
 from training.baselines import cue_words, frozen_encoder, none_at_all, tfidf
 from training.dataset import encode_dataset
@@ -43,7 +44,7 @@ from training.readme import README, write_block
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table, write_report
 from training.snapshot import take
-from training.standing import EVALUATION, evaluation_key
+from training.standing import EVALUATION, Known, StaleError, compared, evaluation_key, known_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--state", type=Path, default=load_settings().state, help="folder of cached fits (default: %(default)s)"
     )
+    parser.add_argument("--figures", action="store_true", help="fit nothing: all again from the committed logits")
     options = parser.parse_args(arguments)
     recipe = PROFILES[options.profile]
     try:
@@ -71,8 +73,9 @@ def main(arguments: list[str]) -> int:
             corpus = load_corpus()
             authored = load_authored(corpus.codebook, corpus.documents)
             base = find_base_model(recipe.base_model, options.state / "encoders")
-            evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds)
-    except (CorpusError, BaseModelError, ParityError, NoSpaceError) as error:
+            known = known_of(recipe, base, take(corpus, authored).dataset()) if options.figures else None
+            evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds, known)
+    except (CorpusError, BaseModelError, ParityError, NoSpaceError, StaleError) as error:
         print(f"tagger evaluate: {error}", file=sys.stderr)
         return 1
     write_evaluation(options.output or EVALUATION / recipe.profile, evaluated, corpus)
@@ -84,9 +87,18 @@ def main(arguments: list[str]) -> int:
 
 
 def evaluate(
-    corpus: Corpus, authored: Sequence[AuthoredPassage], recipe: Recipe, base: BaseModel, state: Path, seeds: int
+    corpus: Corpus,
+    authored: Sequence[AuthoredPassage],
+    recipe: Recipe,
+    base: BaseModel,
+    state: Path,
+    seeds: int,
+    known: Known | None = None,
 ) -> Evaluated:
-    """All figures of a recipe on a corpus; authored passages train and are never scored."""
+    """All figures of a recipe on a corpus; authored passages train and are never scored.
+
+    What is `known` is not fitted again.
+    """
     snapshot = take(corpus, authored)
     dataset = snapshot.dataset()
     names = corpus.codebook.names
@@ -101,8 +113,8 @@ def evaluate(
         encode_dataset(dataset, encoder_of(recipe, base)),
         "embedding for the frozen baseline",
     )
-    recipes = [replace(recipe, seed=recipe.seed + number) for number in range(seeds)]
-    logits = [out_of_fold_logits(corpus, dataset, folds, one, base, state) for one in recipes]
+    recipes = [replace(recipe, seed=recipe.seed + number) for number in range(len(known.logits) if known else seeds)]
+    logits = known.logits if known else [out_of_fold_logits(corpus, dataset, folds, one, base, state) for one in recipes]
     dealt = random_folds(passages)
     rules = {"no tags at all": none_at_all(texts[:passages], names), "cue words": cue_words(texts[:passages], names)}
     baselines = {
@@ -116,6 +128,9 @@ def evaluate(
         "frozen encoder + LR, seeds only": frozen_encoder(embedded, targets, dealt)[:passages],
     }
     key = evaluation_key(recipe, base, dataset)
+    final = fit_decisions(np.concatenate(logits), np.concatenate([gold] * len(logits)), fits=len(logits))
+    beside = {name: ahead_of(logits[0], rows, gold, documents, as_they_are=True) for name, rows in rules.items()}
+    beside |= {name: ahead_of(logits[0], rows, gold, documents) for name, rows in baselines.items()}
     metrics = {
         "key": key,
         "recipe": asdict(recipe),
@@ -123,12 +138,14 @@ def evaluate(
         "model": assess(logits, gold, documents, names),
         "baselines": {name: assess([rows], gold, documents, names, as_they_are=True) for name, rows in rules.items()}
         | {name: assess([rows], gold, documents, names) for name, rows in baselines.items()},
+        "ahead": beside,
+        "final_review": final_review(logits[0], gold, final, names),
+        "compared": compared(),
         "random_split_macro_f1": {name: assess([rows], gold, documents, names)["macro_f1"] for name, rows in at_random.items()},
         "learning_curve": learning_curve(embedded, targets, list(dataset["document"]), folds, names),
         "untaught": untaught(gold, documents, names),
-        "carrying_sentences": carrying_sentences(corpus, dataset, folds, recipe, base, state),
+        "carrying_sentences": known.carrying if known else carrying_sentences(corpus, dataset, folds, recipe, base, state),
     }
-    final = fit_decisions(np.concatenate(logits), np.concatenate([gold] * len(logits)))
     assessed = [decide_out_of_document(rows, gold, documents) for rows in logits]
     decisions = {
         "key": key,

@@ -51,13 +51,16 @@ class Parity:
     """Share of decisions at 0.5 that differ."""
 
 
-def export(model: Tagger, folder: Path, passages: Sequence[Encoded], smoothing: float = 0.0) -> Parity:
+def export(
+    model: Tagger, folder: Path, passages: Sequence[Encoded], smoothing: float = 0.0, seen: Sequence[Encoded] = ()
+) -> Parity:
     """Write `folder/model.onnx` and compare it with the network on `passages`. Raises ParityError.
 
-    With `smoothing`, the exponent of activations, the network's layers are smoothed in place first (training/smoothing.py).
+    With `smoothing`, the exponent of activations, the network's layers are smoothed in place first (training/smoothing.py), by
+    what they make of the passages `seen`, which should be others than those that it is compared on.
     """
     if smoothing:
-        smooth(model, passages, smoothing)
+        smooth(model, seen or passages, smoothing)
     plain, fused, int8 = folder / "plain.onnx", folder / "fused.onnx", folder / "model.onnx"
     _trace(model, plain)
     _fuse(model, plain, fused)

@@ -4,13 +4,12 @@ import os
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -28,12 +27,11 @@ from serving.settings import Settings, load_settings
 from training.base_model import BaseModelError
 from training.export import ParityError
 from training.locking import NoSpaceError
+from training.patience import patiently
 from training.recipe import PROFILES, QUICK
 from training.retrain import Deployment, Retrained, UnfitLabelsError, retrain
 
-_Found = TypeVar("_Found")
 _BEAT_SECONDS = 5.0
-_LONGEST_PAUSE = 60.0
 _EXPECTED = (UnfitLabelsError, CorpusError, BaseModelError, ParityError, NoSpaceError, BundleError, DatabaseError)
 
 
@@ -120,7 +118,7 @@ class Worker:
             corpus=corpus,
             authored=load_authored(corpus.codebook, corpus.documents),
         )
-        return retrain(place, recipe, tell, again=bool(job.asked.get("again")))
+        return retrain(place, recipe, tell, again=bool(job.asked.get("again")), who=job.who)
 
     def _failed(self, job: Job, why: str, newest: int) -> Mapping[str, Any]:
         print(f"tagger: job {job.id} failed: {why}", file=sys.stderr)
@@ -145,15 +143,3 @@ class Worker:
         finally:
             stopped.set()
             thread.join()
-
-
-def patiently(ask: Callable[[], _Found]) -> _Found:
-    """What the database answers, however long it is away: a training run of an hour is worth the wait."""
-    pause = 1.0
-    while True:
-        try:
-            return ask()
-        except (DBAPIError, PoolTimeoutError) as error:
-            print(f"tagger: the database does not answer, again in {pause:.0f} s: {error}", file=sys.stderr, flush=True)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)

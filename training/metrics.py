@@ -124,15 +124,19 @@ def calibration_error(truth: Floats, scores: Floats, bins: int = 10) -> float:
 
 
 def bootstrap_calibration_error(gold: Floats, scores: Floats, draws: int = 500, seed: int = 0) -> list["Interval"]:
-    """95 % interval of each tag's calibration error, passages resampled. Small bins make the error itself read high."""
+    """95 % interval of each tag's calibration error, passages resampled.
+
+    Small bins make the error read high, and resampled ones higher still: by how much is taken off both bounds.
+    """
     rng = np.random.default_rng(seed)
     found: list[Interval] = []
     for tag in range(gold.shape[1]):
         judged = ~np.isnan(gold[:, tag])
         truth, given = gold[judged, tag], scores[judged, tag]
         rows = rng.integers(0, len(truth), size=(draws, len(truth)))
-        low, high = np.percentile([calibration_error(truth[row], given[row]) for row in rows], [2.5, 97.5])
-        found.append(Interval(low=float(low), high=float(high)))
+        errors = np.array([calibration_error(truth[row], given[row]) for row in rows])
+        low, high = np.percentile(errors, [2.5, 97.5]) - (errors.mean() - calibration_error(truth, given))
+        found.append(Interval(low=max(0.0, float(low)), high=float(high)))
     return found
 
 

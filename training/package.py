@@ -20,7 +20,7 @@ from labels.codebook import Codebook
 from labels.passages import SEGMENTER
 from serving.bundle import FILES, FORMAT, BundleError, Canary, Decisions, Manifest, read_bundle, write_bundle
 from serving.classifier import Classifier, calibrated
-from serving.encoding import Encoder
+from serving.encoding import Encoded, Encoder
 from serving.memory import give_back
 from serving.model_input import INPUT_VERSION
 from serving.results import Options, PassageIn
@@ -39,7 +39,9 @@ MAKING = ".making-"
 CANARIES = 8
 _CANDIDATES = 12
 """Passages of each tag from which canaries are chosen; four times as many of all."""
-PARITY_PASSAGES = 96
+SMOOTHING_PASSAGES = 96
+PARITY_PASSAGES = 192
+"""Passages on which int8 is compared with fp32: others than those by which it was smoothed."""
 _PACKAGES = ("datasets", "numpy", "onnx", "onnxruntime", "scikit-learn", "tokenizers", "torch", "transformers")
 
 
@@ -157,8 +159,10 @@ def _make(
     side = f"without {held_out}" if held_out else "on all documents"
     taught = examples if soft is None else softened(examples, soft, recipe.teacher_weight)
     model = fit(recipe, base, taught, title=f"training {recipe.profile} {side}")
-    step = max(1, len(examples) // PARITY_PASSAGES)
-    parity = export(model, making, [example.with_context for example in examples[::step]], recipe.smoothing)
+    step = max(1, len(examples) // SMOOTHING_PASSAGES)
+    seen = [example.with_context for example in examples[::step]]
+    others = [example.with_context for at, example in enumerate(examples) if at % step]
+    parity = export(model, making, _spread(others or seen, PARITY_PASSAGES), recipe.smoothing, seen)
     tokenizer = Tokenizer.from_file(str(base.tokenizer_file))
     tokenizer.no_padding()
     tokenizer.no_truncation()  # the package's file cuts and pads to 128 tokens
@@ -193,6 +197,11 @@ def _make(
     )
     (making / "model_card.md").write_text(model_card(manifest), encoding="utf-8")
     return manifest
+
+
+def _spread(passages: Sequence[Encoded], most: int) -> list[Encoded]:
+    """At most so many of the passages, from all over."""
+    return list(passages[:: max(1, len(passages) // most)][:most])
 
 
 def _canaries(making: Path, dataset: Dataset, examples: Sequence[Example], decisions: Decisions) -> list[Canary]:

@@ -25,25 +25,29 @@ def quality_table(metrics: dict[str, Any]) -> str:
     heads = " | ".join(f"{name} ({entry['positives']})" for name, entry in model["tags"].items())
     lines = [
         (
-            f"Leave-one-document-out on {model['passages']} passages of five documents, {len(metrics['seeds'])} seed(s); "
-            f"macro-F1 of the model {model['macro_f1']:.2f} (95 % interval for passages like these, not for new documents: "
-            f"{model['macro_f1_low']:.2f} to {model['macro_f1_high']:.2f}). In brackets: passages that carry the tag."
+            f"Leave-one-document-out on {model['passages']} passages of {len(model['cells'])} documents, "
+            f"{len(metrics['seeds'])} seed(s); {metrics['compared']} configurations were compared on it. 95 % intervals: for "
+            "passages like these, not for new documents. In brackets: passages that carry the tag."
         ),
         "",
-        f"| | macro-F1 | {heads} | random split |",
-        f"| --- | --- |{' --- |' * len(tags)} --- |",
+        f"| F1 | macro | {heads} | the model is ahead by (95 %, paired) | random split |",
+        f"| --- | --- |{' --- |' * len(tags)} --- | --- |",
     ]
     for name, figures in rows:
-        cells = " | ".join(f"{figures['tags'][tag]['f1']:.2f}" for tag in tags)
-        gap = f"{mixed[name]:.2f}" if name in mixed else ""
-        lines.append(f"| {name} | {figures['macro_f1']:.2f} | {cells} | {gap} |")
-    review = model["review"]
+        own = figures is model
+        cells = " | ".join(_f1(figures["tags"][tag], "f1", own=own) for tag in tags)
+        ahead = "" if own else "{low:+.2f} to {high:+.2f}".format(**metrics["ahead"][name])
+        gap = f"{mixed[name]:.2f}" if name in mixed else "not run" if own else ""
+        lines.append(f"| {name} | {_f1(figures, 'macro_f1', own=own)} | {cells} | {ahead} | {gap} |")
+    review, final = model["review"], metrics["final_review"]
+    given = ", ".join(f"{one['inside']} of {one['given']} {name}" for name, one in final["given"].items())
     lines += [
         "",
         (
             f"Average precision {model['macro_average_precision']:.2f} (macro, pooled), Brier skill "
             f"{model['macro_brier_skill']:.2f} (macro). The review band holds {review['share']:.1%} of all decisions; "
-            f"{review['error_inside']:.1%} of those inside it are wrong, {review['error_outside']:.1%} of those outside."
+            f"{review['error_inside']:.1%} of those inside it are wrong, {review['error_outside']:.1%} of those outside. "
+            f"The bundle's own band, fitted on all documents, holds {final['share']:.1%}; of the tags given: {given}."
         ),
     ]
     if named := metrics.get("carrying_sentences", {}).get("all"):
@@ -57,10 +61,17 @@ def quality_table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _f1(figures: dict[str, Any], name: str, *, own: bool) -> str:
+    """A figure, the model's with its interval."""
+    between = f" ({figures[f'{name}_low']:.2f} to {figures[f'{name}_high']:.2f})" if own else ""
+    return f"{figures[name]:.2f}{between}"
+
+
 def write_report(path: Path, metrics: dict[str, Any], oof: list[dict[str, Any]], corpus: Corpus, screening: Path) -> None:
     """Write the HTML report, whole; `screening` is the file of tried recipes, shown when it is there."""
     tried = screening.read_text(encoding="utf-8").splitlines() if screening.exists() else []
     first = [row for row in oof if row["seed"] == oof[0]["seed"]]
+    titles = {document.id: document.title for document in corpus.documents}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -68,13 +79,23 @@ def write_report(path: Path, metrics: dict[str, Any], oof: list[dict[str, Any]],
         metrics=metrics,
         model=metrics["model"],
         tags=list(corpus.codebook.tags),
-        documents=corpus.documents,
+        held_out=[(name, titles.get(name, "several")) for name in metrics["model"]["cells"]],
         plots=_plots(first, corpus),
         curves=_curves(metrics["learning_curve"]),
         screened=[json.loads(line) for line in tried],
+        behaviour=_behaviour(path.with_name("behaviour.json")),
         errors=_confident_errors(first, corpus),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _behaviour(path: Path) -> list[tuple[str, int, int]]:
+    """Codebook lines of which behavioural cases fail, with how many passed and were asked, the worst first."""
+    if not path.is_file():
+        return []
+    rules = json.loads(path.read_text(encoding="utf-8"))["rules"]
+    worst = sorted(rules.items(), key=lambda rule: (rule[1][0] / rule[1][1], -rule[1][1]))
+    return [(name, passed, asked) for name, (passed, asked) in worst if passed < asked]
 
 
 def _plots(oof: Sequence[dict[str, Any]], corpus: Corpus) -> dict[str, tuple[Markup, Markup]]:

@@ -19,7 +19,7 @@ from labels.corpus import Corpus
 from labels.near_copies import near_copies
 from labels.store import LabelStore
 from serving.bundle import BundleError, read_bundle
-from serving.registry import Registry, RegistryError
+from serving.registry import CHALLENGER, Registry, RegistryError
 from serving.whole import whole
 from training.assessment import assess, decide_out_of_document
 from training.base_model import BaseModel, find_base_model
@@ -31,6 +31,7 @@ from training.judging import Contest, Judged, champion_record, judge
 from training.locking import exclusive
 from training.out_of_fold import out_of_fold_logits
 from training.package import Standing, fit_key, fitted_bundle, with_standing
+from training.patience import patiently
 from training.plausible import problems_of
 from training.recipe import Recipe
 from training.records import Record, passage_name, record_file, write_record
@@ -74,11 +75,11 @@ class Deployment:
     authored: Sequence[AuthoredPassage]
 
 
-def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = False) -> Retrained:
+def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = False, who: str = "") -> Retrained:
     """Train a challenger on the labels of now and decide about it; the outcome of an earlier run on the very same, if any.
 
-    `tell` is told what is being done, and may raise to stop. Raises UnfitLabelsError, BaseModelError, ParityError,
-    NoSpaceError, BundleError, OSError.
+    `who` asked for it, for the registry's log. `tell` is told what is being done, and may raise to stop. Raises
+    UnfitLabelsError, BaseModelError, ParityError, NoSpaceError, BundleError, OSError.
     """
     started = time.monotonic()
     state, registry = place.state, place.registry
@@ -92,6 +93,9 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
         kept = state / "retrains" / f"{fingerprint}.json"
         if not again and (before := _made_before(kept, registry)):
             tell(f"this very run was made before: {kept.name}; `tagger retrain --again` does it anew")
+            if not before.promoted and registry.bundle(CHALLENGER) != before.challenger:  # other labels made one meanwhile
+                told = {"gates": [asdict(gate) for gate in before.gates], "page": before.report}
+                patiently(lambda: registry.challenge(before.challenger, who=_who(who), why=before.why, report=told))
             _tell_gates(before.gates, tell)
             tell(_summary(before, state))
             return before
@@ -112,7 +116,7 @@ def retrain(place: Deployment, recipe: Recipe, tell: Tell, *, again: bool = Fals
     _tell_gates(judged.gates, tell)
     report = Path("reports") / f"{bundle.name}-{fingerprint[:8]}.html"
     write_comparison(state / report, contest, judged)
-    promoted, why = _decide(registry, contest, judged, str(report))
+    promoted, why = _decide(registry, contest, judged, str(report), _who(who))
     outcome = Retrained(
         fingerprint=fingerprint,
         challenger=bundle.name,
@@ -144,7 +148,7 @@ def _summary(outcome: Retrained, state: Path) -> str:
 def _snapshot(place: Deployment, recipe: Recipe, tell: Tell) -> Snapshot:
     """The labels of now, without passages that nearly copy a behavioural case: these would teach the test."""
     # As `tagger train --quick`: embedding the authored passages would take more than its seconds.
-    taken = take(place.corpus, [] if recipe.frozen else place.authored, place.store.current())
+    taken = take(place.corpus, [] if recipe.frozen else place.authored, patiently(place.store.current))
     cases = [text for case in load_cases() for text in (case.text, case.changed) if text]
     copies = near_copies([row.text for row in taken.added], cases)
     snapshot = replace(taken, added=[row for at, row in enumerate(taken.added) if at not in copies])
@@ -188,24 +192,28 @@ def _train(place: Deployment, snapshot: Snapshot, recipe: Recipe, base: BaseMode
     return bundle, record, float(metrics["macro_f1"])
 
 
-def _decide(registry: Registry, contest: Contest, judged: Judged, report: str) -> tuple[bool, str]:
+def _decide(registry: Registry, contest: Contest, judged: Judged, report: str, who: str) -> tuple[bool, str]:
     """Register the challenger, and promote it when every gate passed and the champion is still the one it was compared with."""
     name = contest.challenger.name
     told = {"gates": [asdict(gate) for gate in judged.gates], "page": report}
     if contest.champion and contest.champion.name == name:
         return True, "it is the champion already"
-    registry.challenge(name, who=WHO, why=judged.why(), report=told)
+    patiently(lambda: registry.challenge(name, who=who, why=judged.why(), report=told))
     if not judged.passed:
         return False, judged.why()
     if _rolled_back(registry):
         return False, "every gate passed, but the champion's last change was a rollback: somebody must promote"
     try:
-        registry.promote(
-            name, who=WHO, why=judged.why(), report=told, expected=contest.champion.name if contest.champion else None
-        )
+        serves = contest.champion.name if contest.champion else None
+        patiently(lambda: registry.promote(name, who=who, why=judged.why(), report=told, expected=serves))
     except RegistryError as error:
-        return False, f"every gate passed, but {error}"
+        if patiently(registry.bundle) != name:  # else it was promoted and the answer was lost
+            return False, f"every gate passed, but {error}"
     return True, judged.why()
+
+
+def _who(asked: str) -> str:
+    return f"{WHO}, asked for by {asked}" if asked else WHO
 
 
 def _rolled_back(registry: Registry) -> bool:

@@ -24,7 +24,7 @@ from labels.corpus import Corpus
 from labels.near_copies import near_copies
 from labels.store import Label, passage_key
 from labels.votes import VotedPassage, voted
-from serving.model_input import model_input
+from serving.model_input import ModelInput, model_input
 from serving.whole import whole
 from training.dataset import AUTHORED, AddedPassage, build_dataset, dataset_sha256
 from training.folds import Fold, document_folds
@@ -126,10 +126,13 @@ def take(corpus: Corpus, authored: Sequence[AuthoredPassage], rows: Sequence[Lab
     names, version = corpus.codebook.names, corpus.codebook.version
     places = {(row.document, passage_key(row.text, row.context)): at for at, row in enumerate(corpus.gold)}
     votes_cast, left_out = _cast(corpus, rows, version)
-    given = {(row.document, row.passage, row.annotator) for row in votes_cast}
-    # The base counts as often as it has annotators, but for those who have judged again since.
+    given = {(row.document, row.passage, row.annotator): row.tags for row in votes_cast}
+    # The base counts as often as it has annotators, but for the tags that these have judged again since.
     base = {
-        key: [corpus.gold[at].tags] * sum((*key, source) not in given for source in corpus.gold[at].sources)
+        key: [
+            {name: holds for name, holds in corpus.gold[at].tags.items() if given.get((*key, source), {}).get(name) is None}
+            for source in corpus.gold[at].sources
+        ]
         for key, at in places.items()
     }
     taught: list[dict[str, bool | None]] = [dict(row.tags) for row in corpus.gold]
@@ -157,11 +160,14 @@ def take(corpus: Corpus, authored: Sequence[AuthoredPassage], rows: Sequence[Lab
 def _cast(corpus: Corpus, rows: Sequence[Label], version: str) -> tuple[list[Label], list[str]]:
     """The rows that vote, one an annotator and passage, and why others do not.
 
-    A row that gives a reviewed passage without its lead-ins or its marks is a row of that passage.
+    A row that gives a reviewed passage without its lead-ins or its marks is a row of that passage, and rows that the model
+    reads alike are of one passage. What a review was made from has its say in the review.
     """
     cleaned: dict[tuple[str, str], list[GoldRow]] = defaultdict(list)
     for gold in corpus.gold:
         cleaned[gold.document, model_input(gold.text).text].append(gold)
+    sources = {(one.document, passage_key(one.text, one.context)): one.sources for one in corpus.gold}
+    first: dict[tuple[str, ModelInput], Label] = {}
     votes: dict[tuple[str, str, str], Label] = {}
     left_out: list[str] = []
     for row in rows:
@@ -173,9 +179,21 @@ def _cast(corpus: Corpus, rows: Sequence[Label], version: str) -> tuple[list[Lab
         same = cleaned.get((row.document, text), [])
         exact = [one for one in same if passage_key(one.text, one.context) == row.passage]
         found = exact or same
-        one = replace(row, passage=passage_key(found[0].text, found[0].context)) if len(found) == 1 else row
+        if len(found) == 1:
+            one = replace(row, passage=passage_key(found[0].text, found[0].context))
+            key = (one.document, one.passage)
+            if row.annotator in sources[key] and not _is_after(row.at, corpus.reviewed_at.get(key, "")):
+                continue
+        else:
+            alike = first.setdefault((row.document, model_input(row.text, row.context)), row)
+            one = replace(row, passage=alike.passage, text=alike.text, context=alike.context)
         votes[one.document, one.passage, one.annotator] = one
     return list(votes.values()), left_out
+
+
+def _is_after(at: str, reviewed: str) -> bool:
+    """Whether a time is after that of a review, both ISO 8601 in UTC; of a review only the day may be known."""
+    return at[: len(reviewed)] > reviewed if reviewed else True
 
 
 def _consistent(vote: VotedPassage, codebook: Codebook) -> VotedPassage:

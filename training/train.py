@@ -1,7 +1,8 @@
 """Training: labels in, a bundle out, and the bundle made the one that is served.
 
 Reads seeds/, labels/ and the base model; writes `state/models/<bundle>` and makes it the registry's champion (with --quick
-the link `state/models/quick`, and the champion only with --if-missing when there is none).
+the link `state/models/quick`, and the champion only with --if-missing when there is none). Labels that were added live are
+`tagger retrain`'s: beside them it only becomes the challenger of a champion that is no stopgap.
 
     tagger train                the default profile, with the decisions of its committed evaluation
     tagger train --profile fast another profile
@@ -19,9 +20,11 @@ from pathlib import Path
 from types import FrameType
 
 from labels.authored import load_authored
+from labels.codebook import load_codebook
 from labels.corpus import load_corpus
-from labels.database import DatabaseError
+from labels.database import DatabaseError, open_database
 from labels.problems import CorpusError
+from labels.store import LabelStore
 from serving.bundle import BundleError, read_bundle
 from serving.classifier import Classifier
 from serving.registry import Registry
@@ -34,6 +37,8 @@ from training.recipe import PROFILES, QUICK, SHIPPING, Recipe
 from training.records import committed_record, record_file, write_record
 from training.snapshot import take, write_snapshot
 from training.standing import EVALUATION, standing_of
+
+WHO = "tagger train"
 
 
 def main(arguments: list[str]) -> int:
@@ -97,10 +102,27 @@ def _train_into(registry: Registry, state: Path, recipe: Recipe, *, if_missing: 
         if recipe.frozen:
             _point(state / "models" / "quick", bundle)
         if not recipe.frozen or if_missing:  # asked for because no champion loads
-            registry.promote(bundle.name, who="tagger train", why="trained", report={"provisional": not standing})
+            _promote(registry, state, bundle.name, {"provisional": not standing}, must=if_missing)
     provisional = "" if standing else " (provisional: no evaluation of this configuration)"
     print(f"{bundle}{provisional}, made in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return 0
+
+
+def _promote(registry: Registry, state: Path, name: str, report: dict[str, bool], *, must: bool) -> None:
+    """Make a bundle the champion; where labels were added, which it does not know, only if it `must` or replaces a stopgap."""
+    champion = registry.bundle()
+    store = LabelStore(open_database(load_settings().model_copy(update={"state": state}).database_url), load_codebook())
+    added = store.count()
+    store.engine.dispose()
+    if must or not added or champion in {None, name} or str(champion).startswith(f"{QUICK.profile}-"):
+        registry.promote(name, who=WHO, why="trained", report=report)
+        return
+    registry.challenge(name, who=WHO, why=f"trained without the {added} labels added", report=report)
+    print(
+        f"{champion} serves on: labels were added ({added}), and `tagger train` trains without them. "
+        f"`tagger retrain` trains with them; `tagger models promote {name}` makes this bundle serve all the same",
+        file=sys.stderr,
+    )
 
 
 def _is_there(registry: Registry, recipe: Recipe) -> bool:

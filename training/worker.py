@@ -21,12 +21,15 @@ from types import FrameType
 from typing import Any
 
 import torch
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from labels.database import DatabaseError
 from labels.jobs import ENDED, FAILED, QUEUED, RETRAIN, RUNNING, NotWaitingError
 from serving.arguments import positive
 from serving.settings import load_settings
-from training.job import Worker, patiently
+from training.job import Worker
+from training.patience import patiently
 from training.recipe import PROFILES, QUICK, SHIPPING
 
 _LOOK_SECONDS = 2.0
@@ -105,6 +108,9 @@ def _deployment(state: Path) -> Iterator[Worker]:
     except DatabaseError as error:  # it can be read and not written: no patience helps
         message = f"tagger: {error}"
         raise SystemExit(message) from error
+    except (DBAPIError, PoolTimeoutError) as error:  # while it was only being asked, so nothing is lost by ending
+        message = f"tagger: the database does not answer: {getattr(error, 'orig', None) or error}"
+        raise SystemExit(message) from error
     finally:
         worker.registry.close()
 
@@ -135,8 +141,8 @@ def _due(worker: Worker, options: argparse.Namespace) -> bool:
     if any(job.state in {QUEUED, RUNNING} for job in worker.jobs.newest()):
         return False
     last = worker.jobs.last(RETRAIN, {"profile": profile})
-    if last and last.state == FAILED:  # not at once: what made it fail may pass
-        return time.time() - (last.heartbeat or 0) > _AFTER_FAILURE_SECONDS
+    if last and last.state == FAILED and time.time() - (last.heartbeat or 0) <= _AFTER_FAILURE_SECONDS:
+        return False  # what made it fail may pass
     new = worker.store.count(after=int((last.result or {}).get("labels", 0)) if last else 0)
     if not new:
         return False

@@ -46,15 +46,18 @@ class Peer:
 class Measuring:
     """Peers' fits, one a core at a time: their batches are too small for two threads (two at once take 0.77 of the time)."""
 
-    def __init__(self, workers: ThreadPoolExecutor, encoder: BaseModel, tags: Sequence[str], kept: Path = KEPT) -> None:
-        """`encoder` is the one that all peers with an encoder start from; `kept` is read now and appended to."""
+    def __init__(self, workers: ThreadPoolExecutor | None, encoder: BaseModel, tags: Sequence[str], kept: Path = KEPT) -> None:
+        """`encoder` is the one that all peers with an encoder start from; `kept` is read now and appended to.
+
+        Without `workers` nothing is trained.
+        """
         self._workers, self._encoder, self._tags, self._kept = workers, encoder, list(tags), kept
         self._writing = threading.Lock()
         lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
         self._known = {row["key"]: row["logits"] for row in map(json.loads, lines)}
 
-    def logits(self, peer: Peer, dataset: Dataset, fold: Fold) -> "Future[list[list[float]]]":
-        """Logits of the held-out side, to come: shape (passages held out, tags)."""
+    def logits(self, peer: Peer, dataset: Dataset, fold: Fold) -> "Future[list[list[float]]] | None":
+        """Logits of the held-out side, to come: shape (passages held out, tags); None when nothing is kept or trained."""
         texts = [f"{row['context']} {row['text']}".strip() for row in dataset]
         targets = np.nan_to_num(np.array(dataset["targets"], dtype=np.float64)).tolist()
         data = {
@@ -69,6 +72,8 @@ class Measuring:
             found: Future[list[list[float]]] = Future()
             found.set_result(self._known[key])
             return found
+        if self._workers is None:
+            return None
         python = environment(peer.packages, peer.name) / "python"  # here, not in the workers: built by one, once
         return self._workers.submit(self._measured, key, peer, python, fold, data)
 

@@ -1,12 +1,16 @@
 """Other ways to train a tagger on the same labels: same input, folds, seed and threshold rule, each in its own environment.
 
 make bench-peers         with and without the authored passages; what is done is kept, so a stopped run goes on
+
+`--kept` trains nothing: after a change of our own model it compares that with what is kept.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +22,9 @@ from labels.corpus import Corpus, load_corpus
 from training.assessment import assess, decide_out_of_document
 from training.base_model import find_base_model
 from training.dataset import corpus_dataset
-from training.folds import document_folds
-from training.metrics import Bools, paired_macro_f1
-from training.recipe import FAST, SHIPPING
+from training.folds import Fold, document_folds
+from training.metrics import Bools, Floats, paired_macro_f1
+from training.recipe import FAST, PROFILES
 from training.standing import EVALUATION
 
 PEERS = (
@@ -46,36 +50,67 @@ def main(arguments: list[str]) -> int:
     """Train every peer on every fold, print the table, and end with the line RESULT {json}."""
     parser = argparse.ArgumentParser(prog="bench-peers")
     parser.add_argument("--quick", action="store_true", help="the seeds alone and one fold, to see that all peers run")
-    quick = parser.parse_args(arguments).quick
+    parser.add_argument("--kept", action="store_true", help="train nothing: the table of the peers whose folds are all kept")
+    options = parser.parse_args(arguments)
+    if options.kept:
+        return finish("peers", *kept_table(), quick=False)
     corpus = load_corpus()
+    with workers() as pool:
+        runs = [*_runs(corpus, Measuring(pool, find_base_model(FAST.base_model), corpus.codebook.names), quick=options.quick)]
+        if options.quick:
+            scored = {one.label: {"scored": int((~np.isnan(_logits(one, corpus)[:, 0])).sum())} for one in runs}
+            return finish("peers", "\n".join(scored), {"peers": scored}, quick=True)
+        for number in range(1, len(runs) + 1):
+            found = _compared(corpus, runs[:number])
+            finish("peers", *_written(found, corpus.codebook.names), quick=False)  # a stopped run leaves what it has
+    return 0
+
+
+def kept_table() -> tuple[str, dict[str, Any]]:
+    """The table, and the figures in it, of the peers whose folds are all kept."""
+    corpus = load_corpus()
+    runs = _runs(corpus, Measuring(None, find_base_model(FAST.base_model), corpus.codebook.names))
+    return _written(_compared(corpus, [one for one in runs if None not in one.found]), corpus.codebook.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A peer on one of the two training sets."""
+
+    label: str
+    folds: list[Fold]
+    found: list["Future[list[list[float]]] | None"]
+
+
+def _runs(corpus: Corpus, measuring: Measuring, *, quick: bool = False) -> Iterator[_Run]:
+    for peer, authored in _ORDER:
+        if quick and authored:
+            continue
+        dataset = corpus_dataset(corpus, load_authored(corpus.codebook, corpus.documents) if authored else ())
+        folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))[: 1 if quick else None]
+        label = peer.name if authored else f"{peer.name}, seeds only"
+        yield _Run(label=label, folds=folds, found=[measuring.logits(peer, dataset, fold) for fold in folds])
+
+
+def _logits(run: _Run, corpus: Corpus) -> Floats:
+    found = [one for one in run.found if one is not None]
+    return out_of_document(run.folds, found, len(corpus.gold), len(corpus.codebook.names))
+
+
+def _compared(corpus: Corpus, runs: Sequence[_Run]) -> dict[str, Any]:
+    """Figures of our profiles and of these runs, which are waited for."""
     names = corpus.codebook.names
     documents = [row.document for row in corpus.gold]
-    model = json.loads((EVALUATION / SHIPPING.profile / "metrics.json").read_text(encoding="utf-8"))["model"]
-    ours = _our_tags(corpus)
-    rows: dict[str, Any] = {}
-    with workers() as pool:
-        measuring = Measuring(pool, find_base_model(FAST.base_model), names)
-        runs = []
-        for peer, authored in _ORDER:
-            if quick and authored:
-                continue
-            dataset = corpus_dataset(corpus, load_authored(corpus.codebook, corpus.documents) if authored else ())
-            folds = document_folds(list(dataset["document"]), list(dataset["mimics"]))[: 1 if quick else None]
-            gold = np.array(dataset["targets"], dtype=np.float64)[: len(corpus.gold)]
-            label = peer.name if authored else f"{peer.name}, seeds only"
-            runs.append((label, gold, folds, [measuring.logits(peer, dataset, fold) for fold in folds]))
-        for label, gold, folds, found in runs:
-            logits = out_of_document(folds, found, len(corpus.gold), len(names))
-            if quick:
-                rows[label] = {"scored": int((~np.isnan(logits[:, 0])).sum())}
-                continue
-            ahead = paired_macro_f1(gold, ours, decide_out_of_document(logits, gold, documents).tagged, documents)
-            rows[label] = {**assess([logits], gold, documents, names), "ahead_low": ahead.low, "ahead_high": ahead.high}
-            print(label, rows[label]["macro_f1"], file=sys.stderr, flush=True)
-            finish("peers", *_written({"this model": model, **rows}, names), quick=False)  # a stopped run leaves what it has
-    if quick:
-        return finish("peers", "\n".join(rows), {"peers": rows}, quick=True)
-    return 0
+    gold = np.array(corpus_dataset(corpus)["targets"], dtype=np.float64)
+    ours = {profile: _our_tags(corpus, profile) for profile in PROFILES}
+    rows: dict[str, Any] = {f"{profile}, this project's": _our_figures(profile) for profile in PROFILES}
+    for run in runs:
+        logits = _logits(run, corpus)
+        theirs = decide_out_of_document(logits, gold, documents).tagged
+        pairs = {profile: paired_macro_f1(gold, tagged, theirs, documents) for profile, tagged in ours.items()}
+        ahead = {profile: [round(pair.low, 4), round(pair.high, 4)] for profile, pair in pairs.items()}
+        rows[run.label] = {**assess([logits], gold, documents, names), "ahead": ahead}
+    return rows
 
 
 def _written(figures: dict[str, Any], names: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -83,16 +118,21 @@ def _written(figures: dict[str, Any], names: Sequence[str]) -> tuple[str, dict[s
         name: {
             "macro_f1": one["macro_f1"],
             **{tag: one["tags"][tag]["f1"] for tag in names},
-            **{bound: round(one[bound], 4) for bound in ("ahead_low", "ahead_high") if bound in one},
+            **{key: one[key] for key in ("ahead",) if key in one},
         }
         for name, one in figures.items()
     }
-    return _table(figures, names), {"peers": result, "passages": figures["this model"]["passages"]}
+    return _table(figures, names), {"peers": result, "passages": next(iter(figures.values()))["passages"]}
 
 
-def _our_tags(corpus: Corpus) -> Bools:
-    """The committed out-of-document decisions of the shipping profile's first seed: shape (passages, tags)."""
-    lines = (EVALUATION / SHIPPING.profile / "oof.jsonl").read_text(encoding="utf-8").splitlines()
+def _our_figures(profile: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((EVALUATION / profile / "metrics.json").read_text(encoding="utf-8"))["model"]
+    return found
+
+
+def _our_tags(corpus: Corpus, profile: str) -> Bools:
+    """The committed out-of-document decisions of a profile's first seed: shape (passages, tags)."""
+    lines = (EVALUATION / profile / "oof.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     tagged = {row["passage"]: row["tags"] for row in rows if row["seed"] == rows[0]["seed"]}
     return np.array([[name in tagged[row.passage] for name in corpus.codebook.names] for row in corpus.gold])
@@ -100,11 +140,12 @@ def _our_tags(corpus: Corpus) -> Bools:
 
 def _table(figures: dict[str, Any], names: Sequence[str]) -> str:
     lines = [
-        f"| | macro-F1 | {' | '.join(names)} | this model is ahead by (95 %, paired) |",
-        f"| --- | --- |{' --- |' * len(names)} --- |",
+        f"| | macro-F1 | {' | '.join(names)} | {' | '.join(f'{one} is ahead by' for one in PROFILES)} |",
+        f"| --- | --- |{' --- |' * (len(names) + len(PROFILES))}",
     ]
     for name, one in figures.items():
-        ahead = f"{one['ahead_low']:.2f} to {one['ahead_high']:.2f}" if "ahead_low" in one else ""
+        pairs = [one.get("ahead", {}).get(profile) for profile in PROFILES]
+        ahead = " | ".join("{:+.2f} to {:+.2f}".format(*pair) if pair else "" for pair in pairs)
         lines.append(f"| {name} | {one['macro_f1']:.2f} | {_cells(one, names)} | {ahead} |")
     return "\n".join(lines)
 

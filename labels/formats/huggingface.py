@@ -71,10 +71,14 @@ A tag is true, false, or null where it was not judged. Passages with the same `d
 
 def _files(folder: Path) -> list[Path]:
     """The files of data: those that `save_to_disk` lists, else all of the first kind that there is."""
-    if (splits := folder / "dataset_dict.json").exists():
-        return [file for split in _listed(splits)["splits"] for file in _files(folder / split)]
-    if (state := folder / "state.json").exists():
-        return [folder / one["filename"] for one in _listed(state)["_data_files"]]
+    try:
+        if (listing := folder / "dataset_dict.json").exists():
+            return [file for split in _listed(listing)["splits"] for file in _files(folder / split)]
+        if (listing := folder / "state.json").exists():
+            return [folder / one["filename"] for one in _listed(listing)["_data_files"]]
+    except (KeyError, TypeError) as error:
+        message = f"{listing.name} does not list files as `save_to_disk` does: {error}"
+        raise FormatError(message) from error
     for suffix in ("parquet", "arrow", "jsonl", "json"):
         shown = (
             file for file in folder.rglob(f"*.{suffix}") if not any(part[0] in "._" for part in file.relative_to(folder).parts)

@@ -137,7 +137,7 @@ def row_of(
         document=document,
         text=text,
         context=values["context"],
-        tags=dict.fromkeys(reading.codebook.names) | dict(tags),
+        tags=dict(tags),
         annotator=annotator,
         kind=reading.kind or values["kind"] or "human",
         codebook=values["codebook"],

@@ -153,4 +153,8 @@ def _rows(paths: Iterable[Path], document: str | None) -> Iterator[dict[str, Any
             if not isinstance(row.get("text"), str):
                 message = f"{path}: row {number}: text: is not there (a run with --no-text?); what is to be labelled needs it"
                 raise QueueError(message)
+            scores = row.get("scores")
+            if not isinstance(scores, dict) or any(isinstance(one, bool | str | list | dict) for one in scores.values()):
+                message = f"{path}: row {number}: scores: {scores!r} is no object of a number a tag"
+                raise QueueError(message)
             yield row

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from labels.database import DatabaseError
 from labels.jobs import Job, Jobs, NotWaitingError
-from serving.access import needs
+from serving.access import caller_of, needs
 from serving.api import JobRequest
 from serving.labelling.answers import JobOut, JobsAnswer, LineOut
 from serving.labelling.labels_route import database_away
@@ -43,8 +43,8 @@ async def ask(request: Request) -> JobOut:
     if (kind := media_type(request)) != JSON:
         raise RequestProblem(415, f"the body is {kind!r}, send {JSON}")
     wanted = decode(await read_body(request, service.settings.max_body_bytes, service.settings.body_seconds), JobRequest)
-    asked = {"profile": wanted.profile, "again": wanted.again}
-    return await run_in_threadpool(_asked, service, lambda jobs: _shown(jobs.ask(wanted.kind, asked, "api"), []))
+    asked, who = {"profile": wanted.profile, "again": wanted.again}, caller_of(request)
+    return await run_in_threadpool(_asked, service, lambda jobs: _shown(jobs.ask(wanted.kind, asked, who), []))
 
 
 @router.get("/v1/jobs", operation_id="jobs", summary="The newest jobs", responses=problems(401, 403, 422, 503))
@@ -72,7 +72,7 @@ def drop(request: Request, number: Annotated[int, Path(ge=1, le=_MOST_ID, descri
     """A job that waits is done by nobody any more; its `state` is `dropped`."""
     service = service_of(request)
     try:
-        found = _asked(service, lambda jobs: jobs.drop(number, who="api", labels=service.store.newest()))
+        found = _asked(service, lambda jobs: jobs.drop(number, who=caller_of(request), labels=service.store.newest()))
     except NotWaitingError as error:
         raise RequestProblem(409, str(error)) from error
     if not found:

@@ -21,9 +21,11 @@ import labels
 from labels.annotations import text_sha256
 from labels.codebook import Codebook, load_codebook
 from labels.database import DatabaseError, open_database
-from labels.problems import Problem
-from labels.reviewed import FOLDER, ReviewedRow, read_reviewed, write_reviewed
-from labels.store import Label, LabelStore
+from labels.documents import SEEDS, load_documents
+from labels.passages import split_passages
+from labels.problems import CorpusError, Problem
+from labels.reviewed import FOLDER, ReviewedRow, joined, read_reviewed, write_reviewed
+from labels.store import Label, LabelStore, passage_key
 from labels.votes import VotedPassage, voted
 from serving.model_input import model_input
 from serving.settings import load_settings
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> int:
             _promote(options, LabelStore(engine, load_codebook()))
         finally:
             engine.dispose()
-    except (DatabaseError, PromotionError) as error:
+    except (DatabaseError, PromotionError, CorpusError) as error:
         print(f"tagger labels promote: {error}", file=sys.stderr)
         return 1
     except DBAPIError as error:
@@ -65,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 def _promote(options: argparse.Namespace, store: LabelStore) -> None:
     rows = [row for row in store.current() if row.codebook == store.codebook.version]
-    chosen = [row for row in rows if not options.document or row.document in options.document]
+    chosen = _placed([row for row in rows if not options.document or row.document in options.document])
     if unknown := set(options.document) - {row.document for row in rows}:
         message = f"the store holds no labels of {', '.join(sorted(unknown))}"
         raise PromotionError(message)
@@ -85,13 +87,43 @@ def _promote(options: argparse.Namespace, store: LabelStore) -> None:
         if (made := _reviewed(one, votes[one.document, one.passage], decisions, options.reviewer, store.codebook))
     ]
     disputed = [one for one in passages if not one.agreed and (one.document, one.passage) not in decisions]
-    if options.disputes:
+    if options.disputes and not options.dry_run:
         _write_disputes(options.disputes, disputed, votes)
     counts = _write(options.into, reviewed, store.codebook, dry=options.dry_run)
     counts["disputed, left out"] = len(disputed)
     print(", ".join(f"{count} {what}" for what, count in counts.items()))
     for one in disputed:
         print(f"disputed: {one.document}: {one.text[:100]!r}", file=sys.stderr)
+
+
+def _placed(rows: Sequence[Label]) -> list[Label]:
+    """Rows of a seed's passage that was given without its lead-in or its marks become rows of that passage.
+
+    Raises PromotionError for a row that names a seed and holds no passage of it: it would stand beside the seed's own.
+    """
+    known: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for document in load_documents() if SEEDS.is_dir() else ():  # an installed service has none
+        texts = known.setdefault(document.id, defaultdict(list))
+        for passage in split_passages(document.text):
+            texts[model_input(passage.text).text].append((passage.text, passage.context))
+    placed: list[Label] = []
+    strangers: list[str] = []
+    for row in rows:
+        same = known.get(row.document, {}).get(model_input(row.text).text, [])
+        exact = [one for one in same if one == (row.text, row.context)]
+        found = exact or same
+        if row.document in known and len(set(found)) != 1:
+            strangers.append(
+                f"{row.document} is a seed, and this is {'several' if found else 'none'} of its passages: {row.text[:80]!r}"
+            )
+        elif found:
+            text, context = found[0]
+            placed.append(replace(row, text=text, context=context, passage=passage_key(text, context)))
+        else:
+            placed.append(row)
+    if strangers:
+        raise PromotionError("\n".join(strangers))
+    return placed
 
 
 def _reviewed(
@@ -113,7 +145,7 @@ def _reviewed(
         reviewer=reviewer,
         reason=decided.reason if decided else "",
         codebook=codebook.version,
-        created=datetime.now(UTC).date().isoformat(),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
 
 
@@ -128,6 +160,9 @@ def _write(folder: Path, rows: Iterable[ReviewedRow], codebook: Codebook, *, dry
     for row in rows:
         key = (row.document, row.passage)
         earlier = before.get(key)
+        if earlier and None in row.tags.values():  # from another store: what was judged there only is kept
+            tags = joined(row.tags, earlier.tags, codebook)
+            row = replace(row, tags=tags, annotators=sorted({*row.annotators, *earlier.annotators}))  # noqa: PLW2901
         if earlier and replace(row, created=earlier.created, reviewer=earlier.reviewer) == earlier:
             counts["as before"] += 1
             continue
@@ -141,6 +176,9 @@ def _write(folder: Path, rows: Iterable[ReviewedRow], codebook: Codebook, *, dry
 
 
 def _write_disputes(path: Path, disputed: Iterable[VotedPassage], votes: Mapping[tuple[str, str], Sequence[Label]]) -> None:
+    if path.exists():
+        message = f"{path}: is there already, and may hold decisions; name another file, or give it as --decisions"
+        raise PromotionError(message)
     with whole(path) as part, part.open("w", encoding="utf-8") as file:
         for one in disputed:
             said = {row.annotator: row.tags for row in votes[one.document, one.passage]}
@@ -151,7 +189,12 @@ def _write_disputes(path: Path, disputed: Iterable[VotedPassage], votes: Mapping
 def _read_decisions(path: Path, codebook: Codebook) -> dict[tuple[str, str], _Decision]:
     found: dict[tuple[str, str], _Decision] = {}
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        message = f"{path}: not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
+        raise PromotionError(message) from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         wrong = list(_wrong(line, codebook))

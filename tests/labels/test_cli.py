@@ -15,6 +15,19 @@ def test_check_of_the_committed_labels_counts_them(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.startswith("584 passages of 5 documents, no problems: advocacy_call ")
 
 
+def test_agree_tells_what_was_decided_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every disputed tag has its line: the passage, the decision, who decided, the reason."""
+    assert main(["agree"]) == 0
+    told = capsys.readouterr().out
+    decided = [json.loads(line) for line in (LABELS / "adjudications.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert decided
+    for row in decided:
+        for name, holds in row["tags"].items():
+            assert (
+                f"{row['passage']} {name}: {'yes' if holds else 'no'}, by {row['adjudicator']}: {row['reason'][name]}" in told
+            )
+
+
 def test_build_writes_what_is_committed() -> None:
     """Building again changes nothing: the flat file is up to date."""
     before = (LABELS / "gold.jsonl").read_bytes()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from labels.codebook import load_codebook
 from labels.database import DatabaseError, alone, open_database
@@ -18,6 +19,8 @@ LABEL = NewLabel(document="d", text="We urge you to act.", tags={"advocacy_call"
     "url",
     [
         "nonsense",
+        "sqlite://",
+        "sqlite:///:memory:",
         "sqlite:tagger.db",
         "nosuch://host/tagger",
         "postgres://tagger:secret",
@@ -107,3 +110,32 @@ def test_options_of_an_address_are_not_shown() -> None:
         open_database("postgresql+psycopg://127.0.0.1:1/tagger?user=tagger&password=secret")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """In a line that names it."""
+    (tmp_path / "tagger.db").write_text("a diary, " * 1000, encoding="utf-8")
+    with pytest.raises(DatabaseError, match=r"tagger\.db: cannot be opened: file is not a database"):
+        open_database(f"sqlite:///{tmp_path / 'tagger.db'}")
+
+
+def test_a_file_that_is_replaced_is_noticed(tmp_path: Path) -> None:
+    """Labels go into the file that stands there, as after a backup was put back; and into none that is gone."""
+    path = tmp_path / "tagger.db"
+    engine = open_database(f"sqlite:///{path}")
+    store = LabelStore(engine, load_codebook())
+    store.add([LABEL])
+    other = open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    other.dispose()
+    for name in ("tagger.db-wal", "tagger.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "other.db").replace(path)
+    assert store.newest() == 0
+    store.add([LABEL])
+    again = open_database(f"sqlite:///{path}")
+    assert LabelStore(again, load_codebook()).newest() == 1
+    again.dispose()
+    path.unlink()
+    with pytest.raises(OperationalError, match="no such table"):
+        store.add([LABEL])
+    engine.dispose()

@@ -52,6 +52,23 @@ def test_a_label_comes_back_as_it_was_given(store: LabelStore) -> None:
     assert row.at.endswith("+00:00")
 
 
+def test_who_judges_tag_by_tag_takes_nothing_back(store: LabelStore) -> None:
+    """A tag that is not named stays as it was; null takes it back; a tag that implies what is now false goes with it."""
+    alone = replace(CALL, tags={"historical_case": True}, key="k2")
+    assert [one.status for one in store.add([CALL, alone, alone])] == ["added", "changed", "repeated"]
+    [row] = store.current()
+    assert row.tags == {
+        "advocacy_call": True,
+        "sanctions_demand": False,
+        "victim_support_measure": None,
+        "historical_case": True,
+    }
+    store.add([replace(CALL, tags={"historical_case": None, "sanctions_demand": True, "advocacy_call": True})])
+    store.add([replace(CALL, tags={"advocacy_call": False})])
+    [row] = store.current()
+    assert list(row.tags.values()) == [False, False, None, None]
+
+
 def test_a_correction_supersedes_and_nothing_is_lost(store: LabelStore) -> None:
     """The annotator's later row counts, names the earlier one, and both are still there; going back is a third row."""
     first = store.add([CALL])[0]

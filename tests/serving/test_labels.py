@@ -127,6 +127,18 @@ def test_each_route_asks_for_its_scope(service_settings: Settings) -> None:
         assert statuses({"Authorization": f"Bearer {admin}"}) == [200, 200, 200]
 
 
+def test_a_job_says_who_asked_for_it(service_settings: Settings) -> None:
+    """By the name of the key, where there are keys."""
+    with TestClient(create_app(service_settings)) as client:
+        assert client.post("/v1/jobs", json={"profile": "quick"}).json()["who"] == "api"
+        owner = {"Authorization": f"Bearer {create_key(service_settings.keys_file, 'owner', ['admin'])}"}
+        asked = client.post("/v1/jobs", json={"profile": "fast"}, headers=owner).json()
+        assert asked["who"] == "api, key owner"
+        assert client.delete(f"/v1/jobs/{asked['id']}", headers=owner).status_code == 204
+        dropped = client.get(f"/v1/jobs/{asked['id']}", headers=owner).json()
+        assert dropped["result"]["error"] == "dropped by api, key owner"
+
+
 def test_a_database_that_is_away_is_a_503_and_tagging_goes_on(
     service_settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -154,3 +154,47 @@ def test_a_reviewed_row_that_is_wrong_is_named(
     [problem] = caught.value.problems
     assert problem.line == 1
     assert message in problem.message
+
+
+def test_a_seeds_passage_without_its_lead_in_is_that_passage(store: LabelStore, tmp_path: Path, base: Path) -> None:
+    """It does not stand in the corpus a second time; what is no passage of the seed is refused."""
+    before = next(row for row in load_corpus().gold if row.context and len(row.text) > 60)
+    one = NewLabel(document=before.document, text=f"{before.text} ", tags={"historical_case": True}, annotator="li")
+    store.add([one])
+    done = promote(tmp_path, base)
+    assert done.stdout.startswith("1 new, 0 changed"), done.stderr
+    gold = load_corpus(SEEDS, base).gold
+    assert len(gold) == 584
+    assert next(row for row in gold if row.passage == before.passage).tags["historical_case"] is True
+    store.add([replace(one, text="A sentence that nobody wrote there.")])
+    done = promote(tmp_path, base)
+    assert done.returncode == 1
+    assert f"{before.document} is a seed, and this is none of its passages: 'A sentence that" in done.stderr
+
+
+def test_what_another_store_has_not_judged_stays_reviewed(store: LabelStore, tmp_path: Path, base: Path) -> None:
+    """A row of one tag, promoted over a whole one, changes that tag."""
+    store.add([replace(CALL, tags=ALL)])
+    assert promote(tmp_path, base).returncode == 0
+    elsewhere = tmp_path / "elsewhere"
+    engine = open_database(Settings(state=elsewhere).database_url)
+    LabelStore(engine, load_codebook()).add([replace(CALL, tags={"historical_case": True}, annotator="jo")])
+    engine.dispose()
+    assert promote(elsewhere, base).stdout.startswith("0 new, 1 changed")
+    row = load_corpus(SEEDS, base).gold[-1]
+    assert row.tags == {**ALL, "historical_case": True}
+    assert row.sources == ["jo", "maria"]
+
+
+def test_decisions_are_not_written_over(store: LabelStore, tmp_path: Path, base: Path) -> None:
+    """`--disputes` makes a file and replaces none; with `--dry-run` it makes none; one that is no text is told."""
+    store.add([replace(CALL, tags=ALL), replace(CALL, tags={**ALL, "advocacy_call": False}, annotator="li")])
+    file = tmp_path / "decide.jsonl"
+    assert promote(tmp_path, base, "--disputes", file, "--dry-run").returncode == 0
+    assert not file.exists()
+    file.write_bytes(b"mine \xff")
+    done = promote(tmp_path, base, "--disputes", file)
+    assert (done.returncode, file.read_bytes()) == (1, b"mine \xff")
+    assert "is there already, and may hold decisions" in done.stderr
+    done = promote(tmp_path, base, "--decisions", file)
+    assert done.stderr == f"tagger labels promote: {file}: not UTF-8: byte 5 is 0xff\n"

@@ -1,4 +1,4 @@
-"""No authored passage is a near copy: of a seed, the codebook, a behavioural case or a passage of another family."""
+"""No authored passage and no behavioural case is a near copy: of a seed, the codebook, one of the other, another family."""
 
 import json
 import re
@@ -47,12 +47,14 @@ def test_no_authored_passage_is_a_near_copy(full_corpus: Corpus, root: Path) -> 
     codebook = (LABELS / "CODEBOOK.md").read_text(encoding="utf-8")
     examples = re.findall(r'"([^"]{15,})"', codebook) + re.split(r"\n\n|\n- ", codebook)
     cases = [json.loads(line) for line in (root / "tests" / "model" / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
-    others = [row.text for row in full_corpus.gold] + [text for text in examples if text.strip()]
-    others += [case[key] for case in cases for key in ("text", "changed") if case.get(key)]
-    vectors = _embedded([row.text for row in authored] + others)
+    given = [row.text for row in full_corpus.gold] + [text for text in examples if text.strip()]
+    asked = [(case["id"], case[key]) for case in cases for key in ("text", "changed") if case.get(key)]
+    vectors = _embedded([row.text for row in authored] + given + [text for _, text in asked])
     torch.set_num_threads(1)
     near = _near(vectors[: len(authored)], [row.family for row in authored], vectors[len(authored) :])
     assert [(authored[one].id, other) for one, other in near] == []
+    likeness = vectors[-len(asked) :] @ vectors[len(authored) : len(authored) + len(given)].T
+    assert [(asked[one][0], given[other]) for one, other in np.argwhere(likeness > MAX_COSINE)] == []
 
 
 @pytest.mark.parametrize("families", [["a", "b"], ["a", "a"]])

@@ -64,7 +64,7 @@ def test_without_the_champions_scores_it_cannot_be_estimated() -> None:
             gates.not_worse("x", record(), earlier, "champion"),
             gates.changed_labels(record(), earlier, record().gold, NAMES),
             gates.guards(record(), earlier, NAMES),
-            gates.calibration(record(), earlier),
+            gates.calibration(record(), earlier, NAMES),
         ]
         assert [gate.verdict for gate in found] == ["not estimable"] * 4
     assert gates.cost(None, None).verdict == gates.churn(None, 0).verdict == gates.behaviour([], []).verdict == "not estimable"
@@ -119,9 +119,28 @@ def test_one_tag_that_is_surely_worse_fails_though_the_rest_is_better() -> None:
 
 def test_scores_must_say_something() -> None:
     """Near the champion's skill passes; scores that say nothing fail."""
-    assert gates.calibration(record(1), record()).verdict == "pass"
+    assert gates.calibration(record(1), record(), NAMES).verdict == "pass"
     flat = replace(record(), scores=np.full((ROWS, 2), 0.6))
-    assert gates.calibration(flat, record()).verdict == "fail"
+    assert gates.calibration(flat, record(), NAMES).verdict == "fail"
+
+
+def test_a_tag_that_says_nothing_any_longer_fails() -> None:
+    """Though the mean over tags is as good as before."""
+    gold = record().gold
+    sharp = np.where(gold > 0, 0.9, 0.1)
+    champion = replace(record(), scores=np.where(gold > 0, 0.75, 0.25))
+    dull = replace(record(), scores=np.column_stack([np.where(gold[:, :1] > 0, 1.0, 0.0), np.full((ROWS, 1), 0.6)]))
+    assert gates.calibration(replace(record(), scores=sharp), champion, NAMES).verdict == "pass"
+    found = gates.calibration(dull, replace(champion, scores=np.where(gold > 0, 0.55, 0.4)), NAMES)
+    assert (found.verdict, "any longer: two" in found.said) == ("fail", True)
+
+
+def test_int8_that_changes_more_than_the_aim_needs_a_person() -> None:
+    """Half a decision in a hundred, or a hundredth of a score."""
+    assert gates.parity({"int8_flips": 0.004, "int8_mean": 0.004}).verdict == "pass"
+    assert gates.parity({"int8_flips": 0.006, "int8_mean": 0.004}).verdict == "person"
+    assert gates.parity({"int8_flips": 0.0, "int8_mean": 0.02}).verdict == "person"
+    assert gates.parity({"int8_flips": 0.0, "int8_mean": 0.02}, stopgap=True).verdict == "pass"
 
 
 def test_a_critical_case_lost_or_many_others_fail() -> None:

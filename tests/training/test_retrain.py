@@ -93,6 +93,11 @@ def test_good_labels_are_promoted_and_bad_ones_never(tmp_path: Path, engine: Eng
     assert event.report is not None
     assert [gate["name"] for gate in event.report["gates"]] == list(verdicts(first))
 
+    with engine.begin() as connection:  # other labels make another challenger meanwhile
+        connection.execute(tables.aliases.delete().where(tables.aliases.c.name == CHALLENGER))
+    run(tmp_path, engine, four)
+    assert registry.bundle(CHALLENGER) == first.challenger, "what is told to wait is what the alias means"
+
     registry.promote(first.challenger, why="the first")
     good = [
         NewLabel(

@@ -14,7 +14,12 @@ from training.dataset import corpus_dataset, dataset_sha256
 from training.folds import document_folds
 from training.snapshot import Snapshot, packed, snapshot_sha256, take
 
-ALL = {"advocacy_call": True, "sanctions_demand": False, "victim_support_measure": False, "historical_case": False}
+ALL: dict[str, bool | None] = {
+    "advocacy_call": True,
+    "sanctions_demand": False,
+    "victim_support_measure": False,
+    "historical_case": False,
+}
 
 
 def label(text: str, tags: Mapping[str, bool | None], annotator: str = "a", document: str = "new", context: str = "") -> Label:
@@ -179,3 +184,45 @@ def test_near_copies_are_told_from_other_texts() -> None:
     long = "We urge the Council to act on the arms embargo now and for as long as it takes, whatever others may say of it later"
     others = ["We urge the Council to act on the arms embargo now", "Page 3", "Page 4", "Nothing of it is said here", long]
     assert near_copies(texts, others) == {0: {0, 4}, 1: {1}, 4: {4}}
+
+
+def test_what_was_reviewed_is_not_voted_on_again(full_corpus: Corpus) -> None:
+    """A store's rows that a review was made from have had their say; a judgement after it is a vote again."""
+    gold = replace(full_corpus.gold[3], tags=ALL, sources=["li", "maria"])
+    key = (gold.document, passage_key(gold.text, gold.context))
+    corpus = replace(
+        full_corpus,
+        gold=[*full_corpus.gold[:3], gold, *full_corpus.gold[4:]],
+        reviewed_at={key: "2026-06-01T12:00:00.000+00:00"},
+    )
+    no = {**ALL, "advocacy_call": False}
+    rows = [
+        replace(label(gold.text, no, who, gold.document, gold.context), at=f"2026-06-01T11:59:5{second}.000+00:00")
+        for second, who in enumerate(("li", "maria"))
+    ]
+    assert take(corpus, [], rows).taught[3] == ALL
+    assert not take(corpus, [], rows).ties
+    of_the_day = replace(corpus, reviewed_at={key: "2026-06-01"})
+    assert take(of_the_day, [], rows).taught[3] == ALL
+    later = [replace(row, at="2026-06-02T00:00:00.000+00:00") for row in rows]
+    assert take(corpus, [], later).taught[3] == no
+    assert take(of_the_day, [], later).taught[3] == no
+
+
+def test_a_tag_that_was_not_judged_again_keeps_its_votes(full_corpus: Corpus) -> None:
+    """Who judges one tag of a reviewed passage anew takes nothing back of the others."""
+    gold = replace(full_corpus.gold[3], tags=ALL, sources=["li"])
+    corpus = replace(full_corpus, gold=[*full_corpus.gold[:3], gold, *full_corpus.gold[4:]])
+    row = label(gold.text, {"historical_case": True}, "li", gold.document, gold.context)
+    assert take(corpus, [], [row]).taught[3] == {**ALL, "historical_case": True}
+
+
+def test_what_the_model_reads_alike_is_one_passage(full_corpus: Corpus) -> None:
+    """Added twice with other white space or marks it is one row, an annotator's later judgement counts, and two may tie."""
+    one, other = "We urge the Council to act on it.", "- We urge  the Council to act on it.\n"
+    no = {**ALL, "advocacy_call": False}
+    corrected = take(full_corpus, [], [label(one, ALL, "maria"), replace(label(other, no, "maria"), id=2)])
+    assert [row.tags for row in corrected.added] == [no]
+    tied = take(full_corpus, [], [label(one, ALL, "maria"), label(other, no, "li")])
+    assert len(tied.ties) == 1
+    assert tied.added[0].tags["advocacy_call"] is None

@@ -16,19 +16,24 @@ import pytest
 import torch
 
 from labels.authored import AuthoredPassage
+from labels.codebook import load_codebook
 from labels.corpus import Corpus
+from labels.database import open_database
 from labels.problems import CorpusError, Problem
+from labels.store import LabelStore, NewLabel
 from serving.bundle import BundleError, read_bundle
 from serving.classifier import Classifier
-from serving.registry import champion_path
+from serving.registry import Registry, champion_path
 from serving.results import PassageIn
 from serving.settings import Settings
 from training import evaluate as evaluate_module
 from training import export as export_module
+from training import standing as standing_module
 from training import train as train_module
+from training.assessment import AuthoredError, decide_out_of_document
 from training.base_model import BaseModel, find_base_model
 from training.dataset import AUTHORED, corpus_dataset, encode_dataset
-from training.decisions import neutral
+from training.decisions import fit_decisions, neutral
 from training.evaluate import evaluate, write_evaluation
 from training.export import ParityError
 from training.fit import fit, fit_linear
@@ -37,7 +42,7 @@ from training.locking import NoSpaceError, exclusive
 from training.package import MAKING, Standing, copied, encoder_of, fit_key, fitted_bundle, with_standing
 from training.readme import README
 from training.recipe import QUICK, Recipe
-from training.standing import evaluation_key, standing_of
+from training.standing import EVALUATION, evaluation_key, standing_of
 
 
 def make(state: Path, corpus: Corpus, recipe: Recipe, base: BaseModel, *, fresh: bool = False) -> Path:
@@ -243,6 +248,35 @@ def test_the_command_makes_the_champion_once(state: Path, tiny_base: BaseModel) 
     assert manifest.sha256 == read_bundle(link).sha256
 
 
+def test_labels_that_were_added_are_not_thrown_away(
+    state: Path, tiny_recipe: Recipe, tiny_base: BaseModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside them a bundle that does not know them takes a stopgap's place, and no other champion's."""
+    monkeypatch.setattr(train_module, "find_base_model", lambda name, cache: tiny_base)
+    monkeypatch.setattr(train_module, "load_authored", lambda *arguments: [])
+    settings = Settings(state=state)
+    engine = open_database(settings.database_url)
+    one = NewLabel(document="d", text="We urge you to act.", tags={"advocacy_call": True}, annotator="maria")
+    LabelStore(engine, load_codebook()).add([one])
+    engine.dispose()
+    monkeypatch.setattr(train_module, "QUICK", replace(tiny_recipe, profile="quick", frozen=True))
+    for seed in (1, 2):
+        monkeypatch.setattr(train_module, "PROFILES", {"accurate": replace(tiny_recipe, epochs=1, seed=seed)})
+        if seed == 1:
+            assert train_module.main(["--quick", "--if-missing", "--state", str(state)]) == 0
+            assert champion_path(settings).name.startswith("quick-")
+        assert train_module.main(["--profile", "accurate", "--state", str(state)]) == 0
+        capsys.readouterr()
+    registry = Registry.open(settings)
+    first, second = registry.bundle(), registry.bundle("challenger")
+    assert first != second
+    assert first is not None
+    assert second is not None
+    assert read_bundle(registry.models / first).recipe["seed"] == 1
+    assert read_bundle(registry.models / second).recipe["seed"] == 2
+    registry.close()
+
+
 def test_a_killed_run_leaves_nothing_that_the_next_one_trips_over(state: Path, tiny_base: BaseModel) -> None:
     """Kill -9 in the middle, then a run: it starts clean and succeeds."""
     command = [sys.executable, "-m", "serving.cli", "train", "--quick", "--base-model", tiny_base.source, "--state", str(state)]
@@ -303,6 +337,8 @@ def test_no_authored_passage_is_ever_graded(tiny_corpus: Corpus, tiny_authored: 
     assert any(mimics)
     folds = document_folds(documents, mimics)
     assert AUTHORED not in {fold.name for fold in folds}
+    with pytest.raises(AuthoredError):
+        decide_out_of_document(np.zeros((len(documents), 4)), np.zeros((len(documents), 4)), documents)
     for fold in folds:
         assert AUTHORED not in {documents[index] for index in fold.held_out}
         assert fold.name not in {mimics[index] for index in fold.train}
@@ -371,6 +407,63 @@ def test_evaluate_tells_what_goes_wrong(
     monkeypatch.setattr(evaluate_module, "load_corpus", _raises(CorpusError([Problem(file="f", message="bad")])))
     assert evaluate_module.main(["--state", str(state)]) == 1
     assert "tagger evaluate: f: bad" in capsys.readouterr().err
+
+
+def test_figures_come_again_from_the_committed_logits(
+    state: Path,
+    tmp_path: Path,
+    tiny_corpus: Corpus,
+    tiny_recipe: Recipe,
+    tiny_base: BaseModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without a fit, and the same but for what rounding does; not from the logits of another configuration."""
+    recipe = replace(tiny_recipe, profile="fast", epochs=1, frozen=True)
+    monkeypatch.setattr(evaluate_module, "load_corpus", lambda: tiny_corpus)
+    monkeypatch.setattr(evaluate_module, "load_authored", lambda *arguments: [])
+    monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": recipe})
+    monkeypatch.setattr(evaluate_module, "find_base_model", lambda name, cache: tiny_base)
+    arguments = ["--profile", "fast", "--state", str(state), "--output"]
+    assert evaluate_module.main([*arguments, str(tmp_path / "fast")]) == 0
+    shutil.copy(EVALUATION / "compared.jsonl", tmp_path)
+    monkeypatch.setattr(standing_module, "EVALUATION", tmp_path)
+    shutil.rmtree(state)
+    assert evaluate_module.main([*arguments, str(tmp_path / "again"), "--figures"]) == 0
+    assert not (state / "fits").exists()
+    before, again = (
+        [json.loads(line) for line in (tmp_path / name / "oof.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("fast", "again")
+    )
+    assert [row["logits"] for row in again] == [row["logits"] for row in before]
+    assert [row["scores"] for row in again] == [pytest.approx(row["scores"], abs=0.01) for row in before]
+    known, figures = (json.loads((tmp_path / name / "metrics.json").read_text(encoding="utf-8")) for name in ("fast", "again"))
+    assert figures["carrying_sentences"] == known["carrying_sentences"]
+    assert figures["baselines"] == known["baselines"]
+    monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": replace(recipe, seed=3)})
+    assert evaluate_module.main([*arguments, str(tmp_path / "other"), "--figures"]) == 1
+    assert "is no evaluation of this configuration" in capsys.readouterr().err
+
+
+def test_an_evaluation_of_other_folds_does_not_count(
+    tiny_corpus: Corpus, tiny_authored: list[AuthoredPassage], tiny_recipe: Recipe, tiny_base: BaseModel
+) -> None:
+    """Which document a passage mimics changes no weights of the bundle that ships, and what the folds have seen."""
+    plain = [replace(row, mimics=None) for row in tiny_authored]
+    keys = {
+        evaluation_key(tiny_recipe, tiny_base, corpus_dataset(tiny_corpus, authored)) for authored in (plain, tiny_authored)
+    }
+    assert len(keys) == 2
+
+
+def test_several_fits_make_no_more_positives() -> None:
+    """Decisions fitted on the logits of three fits that say the same are those of one."""
+    rng = np.random.default_rng(0)
+    gold = (rng.random((200, 4)) < [0.3, 0.2, 0.12, 0.05]).astype(np.float64)
+    logits = rng.normal(size=gold.shape) + 2 * gold - 1
+    thrice = fit_decisions(np.concatenate([logits] * 3), np.concatenate([gold] * 3), fits=3)
+    assert thrice == fit_decisions(logits, gold)
+    assert thrice != fit_decisions(np.concatenate([logits] * 3), np.concatenate([gold] * 3))
 
 
 def test_the_evaluate_command_writes_where_it_is_told(

@@ -1,20 +1,25 @@
 """`tagger retrain` and `tagger worker` as one types them: what they say, what they refuse, and jobs taken back."""
 
 import signal
+import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from sqlalchemy import text
 
 from labels.codebook import load_codebook
 from labels.database import open_database
-from labels.jobs import QUEUED, RUNNING, Jobs
+from labels.jobs import FAILED, QUEUED, RUNNING, Jobs
 from labels.store import LabelStore, NewLabel
+from labels.tables import jobs as job_table
 from serving.settings import Settings
 from tests.databases import make_read_only
 from training import job as job_module
 from training import worker as module
+from training.job import Worker
 from training.worker import retrain_now, work
 
 
@@ -150,3 +155,50 @@ def test_a_database_that_may_only_be_read_is_told(tmp_path: Path, monkeypatch: p
     engine = open_database(url)
     assert [job.state for job in Jobs(engine).newest()] == [QUEUED]
     engine.dispose()
+
+
+def test_a_failed_job_is_not_asked_for_again_without_a_new_label(jobs: Jobs, tmp_path: Path) -> None:
+    """Not even an hour later, when what made it fail may have passed; with a new label it is."""
+    jobs.ask("retrain", {"profile": "quick", "again": False}, "a")
+    taken = jobs.take("w1")
+    assert taken is not None
+    jobs.end(taken, FAILED, {"error": "x", "labels": 0})
+    engine = open_database(Settings(state=tmp_path).database_url)
+    with engine.begin() as connection:
+        connection.execute(job_table.update().values(heartbeat=time.time() - 4000))
+    assert work(["--once", "--quick", "--every-labels", "1"]) == 0
+    assert [job.id for job in jobs.newest()] == [1]
+    LabelStore(engine, load_codebook()).add(
+        [NewLabel(document="d", text="We urge you to act.", tags={"advocacy_call": True}, annotator="maria")]
+    )
+    deployment = Worker(Settings(state=tmp_path))
+    assert module._due(deployment, Namespace(every_labels=1, every_hours=None, quick=True, profile=None))
+    deployment.registry.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("damage", ["DROP TABLE job_lines", "ALTER TABLE jobs RENAME TO gone"])
+def test_a_database_without_its_tables_ends_the_worker(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """In one line: no patience brings them back."""
+
+    def damaged(*arguments: object, **options: object) -> NoReturn:
+        engine = open_database(Settings(state=tmp_path).database_url)
+        with engine.begin() as connection:
+            connection.execute(text(damage))
+        engine.dispose()
+        tell = arguments[2]
+        assert callable(tell)
+        tell("training")
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(job_module, "retrain", damaged)
+    jobs.ask("retrain", {"profile": "quick", "again": False}, "a")
+    with pytest.raises(SystemExit, match="the database has lost its tables"):
+        work(["--once"])
+
+
+def test_a_job_asked_for_under_a_long_name_is_kept(jobs: Jobs) -> None:
+    """Names of keys are of any length; the logs hold 120 characters of them."""
+    assert jobs.ask("retrain", {"profile": "quick", "again": False}, "k" * 500).who == "k" * 120
