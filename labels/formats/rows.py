@@ -137,7 +137,8 @@ def row_of(
         document=document,
         text=text,
         context=values["context"],
-        tags=dict(tags),
+        # What went out from here was a whole judgement; a tool's own row may be of one tag, and takes back none.
+        tags=(dict.fromkeys(reading.codebook.names) if values["fingerprint"] else {}) | dict(tags),
         annotator=annotator,
         kind=reading.kind or values["kind"] or "human",
         codebook=values["codebook"],
