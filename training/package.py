@@ -162,7 +162,8 @@ def _make(
     step = max(1, len(examples) // SMOOTHING_PASSAGES)
     seen = [example.with_context for example in examples[::step]]
     others = [example.with_context for at, example in enumerate(examples) if at % step]
-    parity = export(model, making, _spread(others or seen, PARITY_PASSAGES), recipe.smoothing, seen)
+    most = PARITY_PASSAGES // 2 if recipe.frozen else PARITY_PASSAGES  # a quick bundle has seconds, and no more asked of it
+    parity = export(model, making, _spread(others or seen, most), recipe.smoothing, seen)
     tokenizer = Tokenizer.from_file(str(base.tokenizer_file))
     tokenizer.no_padding()
     tokenizer.no_truncation()  # the package's file cuts and pads to 128 tokens
