@@ -24,7 +24,7 @@ def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
         except KeysError as error:
             log.exception("the keys cannot be read")
             raise RequestProblem(503, "the keys of this server cannot be read") from error
-        request.state.caller = f"api, key {found.name}" if found else "api"
+        request.state.key = found
         if not service.keys_required:
             return
         if found is None:
@@ -38,4 +38,5 @@ def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
 
 def caller_of(request: Request) -> str:
     """Who asks, for logs of what was changed: the name of the key, or that it came over the API. For routes with `needs`."""
-    return str(request.state.caller)
+    key = request.state.key
+    return f"api, key {key.name}" if key else "api"

@@ -114,7 +114,7 @@ def _promote(registry: Registry, state: Path, name: str, report: dict[str, bool]
     store = LabelStore(open_database(load_settings().model_copy(update={"state": state}).database_url), load_codebook())
     added = store.count()
     store.engine.dispose()
-    if must or not added or champion in {None, name} or str(champion).startswith(f"{QUICK.profile}-"):
+    if must or not added or champion is None or champion == name or _is_stopgap(champion):
         registry.promote(name, who=WHO, why="trained", report=report)
         return
     registry.challenge(name, who=WHO, why=f"trained without the {added} labels added", report=report)
@@ -128,7 +128,7 @@ def _promote(registry: Registry, state: Path, name: str, report: dict[str, bool]
 def _is_there(registry: Registry, recipe: Recipe) -> bool:
     """Whether there is a champion that loads; for a full recipe one that is no stopgap."""
     name = registry.bundle()
-    if name is None or (not recipe.frozen and name.startswith(f"{QUICK.profile}-")):
+    if name is None or (not recipe.frozen and _is_stopgap(name)):
         return False
     try:
         Classifier.load(registry.models / name, threads=1).close()
@@ -136,6 +136,10 @@ def _is_there(registry: Registry, recipe: Recipe) -> bool:
         print(f"{error}\ntraining a new bundle", file=sys.stderr)
         return False
     return True
+
+
+def _is_stopgap(name: str) -> bool:
+    return name.startswith(f"{QUICK.profile}-")
 
 
 def _point(link: Path, bundle: Path) -> None:

@@ -46,14 +46,11 @@ class Peer:
 class Measuring:
     """Peers' fits, one a core at a time: their batches are too small for two threads (two at once take 0.77 of the time)."""
 
-    def __init__(self, workers: ThreadPoolExecutor | None, encoder: BaseModel, tags: Sequence[str], kept: Path = KEPT) -> None:
-        """`encoder` is the one that all peers with an encoder start from; `kept` is read now and appended to.
-
-        Without `workers` nothing is trained.
-        """
-        self._workers, self._encoder, self._tags, self._kept = workers, encoder, list(tags), kept
+    def __init__(self, workers: ThreadPoolExecutor | None, encoder: BaseModel, tags: Sequence[str]) -> None:
+        """`encoder` is the one that all peers with an encoder start from; without `workers` nothing is trained."""
+        self._workers, self._encoder, self._tags = workers, encoder, list(tags)
         self._writing = threading.Lock()
-        lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+        lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.is_file() else []
         self._known = {row["key"]: row["logits"] for row in map(json.loads, lines)}
 
     def logits(self, peer: Peer, dataset: Dataset, fold: Fold) -> "Future[list[list[float]]] | None":
@@ -81,7 +78,7 @@ class Measuring:
         started = time.monotonic()
         logits = np.round(_run(python, peer, {"encoder": self._encoder.source, **data}), _DIGITS).tolist()
         row = {"key": key, "peer": peer.name, "trained_on": len(data["train"]), "held_out": fold.name, "logits": logits}
-        with self._writing, self._kept.open("a", encoding="utf-8") as file:
+        with self._writing, KEPT.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         took = time.monotonic() - started
         print(f"{peer.name} without {fold.name}: {len(data['train'])} passages in {took:.0f} s", file=sys.stderr, flush=True)

@@ -60,9 +60,10 @@ def main(arguments: list[str]) -> int:
         if options.quick:
             scored = {one.label: {"scored": int((~np.isnan(_logits(one, corpus)[:, 0])).sum())} for one in runs}
             return finish("peers", "\n".join(scored), {"peers": scored}, quick=True)
-        for number in range(1, len(runs) + 1):
-            found = _compared(corpus, runs[:number])
-            finish("peers", *_written(found, corpus.codebook.names), quick=False)  # a stopped run leaves what it has
+        rows = _ours()
+        for one in runs:
+            rows[one.label] = _beside_ours(one, corpus)
+            finish("peers", *_written(rows, corpus.codebook.names), quick=False)  # a stopped run leaves what it has
     return 0
 
 
@@ -70,7 +71,8 @@ def kept_table() -> tuple[str, dict[str, Any]]:
     """The table, and the figures in it, of the peers whose folds are all kept."""
     corpus = load_corpus()
     runs = _runs(corpus, Measuring(None, find_base_model(FAST.base_model), corpus.codebook.names))
-    return _written(_compared(corpus, [one for one in runs if None not in one.found]), corpus.codebook.names)
+    rows = _ours() | {one.label: _beside_ours(one, corpus) for one in runs if None not in one.found}
+    return _written(rows, corpus.codebook.names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,20 +99,15 @@ def _logits(run: _Run, corpus: Corpus) -> Floats:
     return out_of_document(run.folds, found, len(corpus.gold), len(corpus.codebook.names))
 
 
-def _compared(corpus: Corpus, runs: Sequence[_Run]) -> dict[str, Any]:
-    """Figures of our profiles and of these runs, which are waited for."""
-    names = corpus.codebook.names
+def _beside_ours(run: _Run, corpus: Corpus) -> dict[str, Any]:
+    """A run's figures, once it is done, and by how much each of our profiles is ahead of it."""
     documents = [row.document for row in corpus.gold]
     gold = np.array(corpus_dataset(corpus)["targets"], dtype=np.float64)
-    ours = {profile: _our_tags(corpus, profile) for profile in PROFILES}
-    rows: dict[str, Any] = {f"{profile}, this project's": _our_figures(profile) for profile in PROFILES}
-    for run in runs:
-        logits = _logits(run, corpus)
-        theirs = decide_out_of_document(logits, gold, documents).tagged
-        pairs = {profile: paired_macro_f1(gold, tagged, theirs, documents) for profile, tagged in ours.items()}
-        ahead = {profile: [round(pair.low, 4), round(pair.high, 4)] for profile, pair in pairs.items()}
-        rows[run.label] = {**assess([logits], gold, documents, names), "ahead": ahead}
-    return rows
+    logits = _logits(run, corpus)
+    theirs = decide_out_of_document(logits, gold, documents).tagged
+    pairs = {profile: paired_macro_f1(gold, _our_tags(corpus, profile), theirs, documents) for profile in PROFILES}
+    ahead = {profile: [round(pair.low, 4), round(pair.high, 4)] for profile, pair in pairs.items()}
+    return {**assess([logits], gold, documents, corpus.codebook.names), "ahead": ahead}
 
 
 def _written(figures: dict[str, Any], names: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -125,9 +122,10 @@ def _written(figures: dict[str, Any], names: Sequence[str]) -> tuple[str, dict[s
     return _table(figures, names), {"peers": result, "passages": next(iter(figures.values()))["passages"]}
 
 
-def _our_figures(profile: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((EVALUATION / profile / "metrics.json").read_text(encoding="utf-8"))["model"]
-    return found
+def _ours() -> dict[str, Any]:
+    """The committed figures of our profiles."""
+    files = {profile: EVALUATION / profile / "metrics.json" for profile in PROFILES}
+    return {f"{name}, this project's": json.loads(file.read_text(encoding="utf-8"))["model"] for name, file in files.items()}
 
 
 def _our_tags(corpus: Corpus, profile: str) -> Bools:

@@ -5,7 +5,7 @@ So the hours of a planted run can be spent in pieces, on several machines; the k
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from training.out_of_fold import kept_file, write_kept
 from training.package import fit_key
 from training.recipe import Recipe
 from training.snapshot import Snapshot
-from training.standing import EVALUATION, evaluation_key
+from training.standing import StaleError, known_of
 
 KEPT = ROOT / "benchmarks" / "results" / "planted.jsonl"
 _DIGITS = 5
@@ -29,14 +29,10 @@ def known_folds(state: Path, snapshot: Snapshot, recipe: Recipe, base: BaseModel
     folds = snapshot.folds()
     files = {fold.name: kept_file(state, fit_key(recipe, base, dataset.select(fold.train)), fold.name) for fold in folds}
     _put_back(files)
-    if json.loads((EVALUATION / recipe.profile / "metrics.json").read_text(encoding="utf-8"))["key"] == evaluation_key(
-        recipe, base, dataset
-    ):
-        rows = map(json.loads, (EVALUATION / recipe.profile / "oof.jsonl").read_text(encoding="utf-8").splitlines())
-        logits = {row["passage"]: row["logits"] for row in rows if row["seed"] == recipe.seed}
+    with suppress(StaleError):  # the labels are others: nothing of it is known
+        logits = known_of(recipe, base, dataset).logits[0]
         for fold in folds:
-            held_out = [snapshot.reviewed[index] for index in fold.held_out]
-            write_kept(files[fold.name], held_out, np.array([logits[row.passage] for row in held_out]))
+            write_kept(files[fold.name], [snapshot.reviewed[index] for index in fold.held_out], logits[fold.held_out])
     known = {name for name, file in files.items() if file.is_file()}
     try:
         yield

@@ -409,21 +409,21 @@ def test_evaluate_tells_what_goes_wrong(
     assert "tagger evaluate: f: bad" in capsys.readouterr().err
 
 
-def test_figures_come_again_from_the_committed_logits(
-    state: Path,
-    tmp_path: Path,
-    tiny_corpus: Corpus,
-    tiny_recipe: Recipe,
-    tiny_base: BaseModel,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Without a fit, and the same but for what rounding does; not from the logits of another configuration."""
+@pytest.fixture
+def evaluated(tiny_corpus: Corpus, tiny_recipe: Recipe, tiny_base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """The recipe of the profile `fast` as the evaluate command then knows it, on the tiny corpus and encoder."""
     recipe = replace(tiny_recipe, profile="fast", epochs=1, frozen=True)
     monkeypatch.setattr(evaluate_module, "load_corpus", lambda: tiny_corpus)
     monkeypatch.setattr(evaluate_module, "load_authored", lambda *arguments: [])
     monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": recipe})
     monkeypatch.setattr(evaluate_module, "find_base_model", lambda name, cache: tiny_base)
+    return recipe
+
+
+def test_figures_come_again_from_the_committed_logits(
+    state: Path, tmp_path: Path, evaluated: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a fit, and the same but for what rounding does; not from the logits of another configuration."""
     arguments = ["--profile", "fast", "--state", str(state), "--output"]
     assert evaluate_module.main([*arguments, str(tmp_path / "fast")]) == 0
     shutil.copy(EVALUATION / "compared.jsonl", tmp_path)
@@ -440,7 +440,7 @@ def test_figures_come_again_from_the_committed_logits(
     known, figures = (json.loads((tmp_path / name / "metrics.json").read_text(encoding="utf-8")) for name in ("fast", "again"))
     assert figures["carrying_sentences"] == known["carrying_sentences"]
     assert figures["baselines"] == known["baselines"]
-    monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": replace(recipe, seed=3)})
+    monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": replace(evaluated, seed=3)})
     assert evaluate_module.main([*arguments, str(tmp_path / "other"), "--figures"]) == 1
     assert "is no evaluation of this configuration" in capsys.readouterr().err
 
@@ -466,21 +466,10 @@ def test_several_fits_make_no_more_positives() -> None:
     assert thrice != fit_decisions(np.concatenate([logits] * 3), np.concatenate([gold] * 3))
 
 
-def test_the_evaluate_command_writes_where_it_is_told(
-    state: Path,
-    tmp_path: Path,
-    tiny_corpus: Corpus,
-    tiny_recipe: Recipe,
-    tiny_base: BaseModel,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.mark.usefixtures("evaluated")
+def test_the_evaluate_command_writes_where_it_is_told(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--output takes the files elsewhere and prints the table; README.md stays as it is."""
     readme = README.read_bytes()
-    monkeypatch.setattr(evaluate_module, "load_corpus", lambda: tiny_corpus)
-    monkeypatch.setattr(evaluate_module, "load_authored", lambda *arguments: [])
-    monkeypatch.setattr(evaluate_module, "PROFILES", {"fast": replace(tiny_recipe, epochs=1, frozen=True)})
-    monkeypatch.setattr(evaluate_module, "find_base_model", lambda name, cache: tiny_base)
     assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out"), "--profile", "fast"]) == 0
     assert {"oof.jsonl", "metrics.json", "decisions.json", "report.html"} == {
         path.name for path in (tmp_path / "out").iterdir()
