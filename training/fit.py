@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from serving.encoding import Encoded
 from serving.memory import give_back
 from serving.progress import progress
 from training.base_model import BaseModel
 from training.batches import collate, plan_batches
 from training.dataset import AUTHORED, Example
+from training.frozen import FrozenStates
 from training.network import Tagger, prepared
 from training.recipe import Recipe
 
@@ -44,6 +46,10 @@ def has_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public question for this
 
 
+def _fast_products() -> torch.autocast:
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
+
+
 def embeddings(model: Tagger, examples: Sequence[Example], title: str) -> NDArray[np.float32]:
     """Mean-pooled embeddings of the passages with their context: shape (passages, hidden)."""
     encoded = [example.with_context for example in examples]
@@ -52,8 +58,7 @@ def embeddings(model: Tagger, examples: Sequence[Example], title: str) -> NDArra
     found = np.zeros((len(examples), model.head.in_features), dtype=np.float32)
     model.eval()
     batches = plan_batches(lengths, _EMBED_BATCH_TOKENS, _EMBED_BATCH, order)
-    bf16 = torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
-    with progress(title, len(batches)) as advance, torch.inference_mode(), bf16:
+    with progress(title, len(batches)) as advance, torch.inference_mode(), _fast_products():
         for indices in batches:
             batch = collate(encoded, indices)
             found[indices] = model.embed(batch.input_ids, batch.attention_mask, batch.token_type_ids).float().numpy()
@@ -111,19 +116,22 @@ def _fine_tune(recipe: Recipe, model: Tagger, examples: Sequence[Example], title
     )
     model.train()
     mean = _Mean(model, from_step=steps - round(recipe.average * steps)) if recipe.average else None
-    bf16 = has_bf16()
+    readings = [_reading(recipe, examples, rng) for _ in epochs]
+    frozen = FrozenStates(model, recipe.frozen_layers) if recipe.frozen_layers else None
+    if frozen:
+        read = [encoded[index] for batches, encoded in zip(epochs, readings, strict=True) for one in batches for index in one]
+        with _fast_products():
+            frozen.read(read, title)
     step = 0
     with progress(title, steps) as advance:
-        for batches in epochs:
-            drop = rng.random(len(examples)) < recipe.context_dropout
-            encoded = [
-                example.without_context if dropped else example.with_context
-                for example, dropped in zip(examples, drop, strict=True)
-            ]
+        for batches, encoded in zip(epochs, readings, strict=True):
             for indices in batches:
                 batch = collate(encoded, indices)
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-                    logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+                with _fast_products():
+                    if frozen:
+                        logits = frozen.logits(encoded, batch)
+                    else:
+                        logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
                 wanted = targets[indices]
                 judged = ~torch.isnan(wanted)
                 losses = loss_of(logits.float(), torch.nan_to_num(wanted))
@@ -152,6 +160,12 @@ def _epoch(recipe: Recipe, examples: Sequence[Example], lengths: Sequence[int], 
     ]
     batches = plan_batches([lengths[index] for index in read], recipe.batch_tokens, recipe.max_batch, rng)
     return [[read[index] for index in batch] for batch in batches]
+
+
+def _reading(recipe: Recipe, examples: Sequence[Example], rng: np.random.Generator) -> list[Encoded]:
+    """The passages as one epoch reads them: some without their context."""
+    drop = rng.random(len(examples)) < recipe.context_dropout
+    return [one.without_context if dropped else one.with_context for one, dropped in zip(examples, drop, strict=True)]
 
 
 class _Mean:

@@ -30,11 +30,16 @@ class Tagger(nn.Module):
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Mean of the token states that the mask keeps: shape (passages, hidden)."""
-        types = {"token_type_ids": token_type_ids} if self.reads_types else {}
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        states = self.states(input_ids, attention_mask, token_type_ids)
         weights = attention_mask.unsqueeze(-1).to(states.dtype)
         mean: Tensor = (states * weights).sum(dim=1) / weights.sum(dim=1)
         return mean
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """What the encoder makes of each token: shape (passages, tokens, hidden)."""
+        types = {"token_type_ids": token_type_ids} if self.reads_types else {}
+        states: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        return states
 
 
 def prepared(encoder: PreTrainedModel, layers: int | None = None, frozen_layers: int = 0) -> PreTrainedModel:
