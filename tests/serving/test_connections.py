@@ -143,6 +143,27 @@ def test_a_slow_answer_is_not_cut(service_settings: Settings, running: Running, 
         assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_caller_who_takes_nothing_is_cut_off(service_settings: Settings, running: Running) -> None:
+    """What waits to be sent is not kept for it; one that takes a little now and then gets all."""
+    with running(service_settings.model_copy(update={"body_seconds": 1.0})) as base:
+        length = len(httpx.get(f"{base}/openapi.json").content)
+        count = 12_000_000 // length
+        asking = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * (count - 1)
+        asking += b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        with connected(base) as idle, connected(base) as slow:
+            for caller in (idle, slow):
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+                caller.sendall(asking)
+            found, piece = 0, b"..."
+            while piece:
+                piece = slow.recv(40_000)
+                found += len(piece)
+                time.sleep(0.005)
+            assert found > count * length
+            time.sleep(3)
+            assert len(rest_of(idle)) < count * length
+
+
 def test_connections_are_bounded(service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is told so and closed; as others leave, there is room again."""
     monkeypatch.setattr(connections, "most_connections", lambda: 2)
