@@ -38,6 +38,27 @@ def pytest_configure() -> None:
         raise pytest.UsageError(message)
 
 
+_skipped: list[str] = []
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note a file that was skipped as a whole."""
+    if report.skipped:
+        _skipped.append(report.nodeid)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note a test that was skipped."""
+    if report.skipped:
+        _skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish() -> None:
+    """What the light run skips, the next run with everything installed is told to do (.ci/check)."""
+    if os.environ.get("TAGGER_TEST_LIGHT"):
+        (ROOT / ".skipped").write_text("".join(f"{name}\n" for name in _skipped), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -39,7 +39,7 @@ def postgresql() -> Iterator[str]:
             subprocess.run([*run, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
         quietly(str(binaries / "initdb"), "-D", data, "-A", "trust", "-N")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={name}"
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c unix_socket_directories={name}"
         control = [str(binaries / "pg_ctl"), "-D", data, "-l", f"{name}/log", "-w"]
         quietly(*control, "-o", options, "start")
         try:

@@ -17,6 +17,7 @@ import pytest
 from serving.batch.command import main
 
 TAGGER = [sys.executable, "-m", "serving.cli", "score"]
+ROWS = 600
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def inputs(tmp_path: Path, root: Path) -> Path:
         shutil.copy(seed, folder)
     rows = [
         json.dumps({"text": f"We urge council number {n} to act against those responsible.", "id": n}) if n % 97 else "broken"
-        for n in range(1500)
+        for n in range(ROWS)
     ]
     (folder / "z.jsonl").write_text("\n".join(rows), encoding="utf-8")
     return folder
@@ -124,7 +125,7 @@ def test_another_model_option_or_input_is_refused(
     assert f"the input {table} has changed" in capsys.readouterr().err
     os.utime(table, ns=(before, before))
     assert main(run) == 1
-    assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + 1500
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + ROWS
     begun(quick_bundle, inputs, out, monkeypatch, "--restart")
     assert main([*run, "--no-text", "--restart"]) == 1
     assert "text" not in json.loads(out.read_text(encoding="utf-8").splitlines()[0])
@@ -325,8 +326,8 @@ def test_a_restart_that_was_stopped_goes_on(
     begun(quick_bundle, inputs, out, monkeypatch, "--restart")
     assert out.read_text(encoding="utf-8") == "old"
     assert main([str(inputs), "-o", str(out), "--bundle", str(quick_bundle)]) == 1
-    assert "goes on after 2084 passages" in capsys.readouterr().err
-    assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + 1500
+    assert f"goes on after {584 + ROWS} passages" in capsys.readouterr().err
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 584 + ROWS
 
 
 def test_an_input_of_a_begun_run_that_is_gone_is_told_as_such(
