@@ -4,6 +4,9 @@ make bench-quality           full run: `tagger evaluate` (cached fits), benchmar
 make bench-quality QUICK=1   refits one fold of the fastest evaluated profile, fails when the committed out-of-document
                              scores are not reproduced, and computes the shipping profile's figures from its scores;
                              changes nothing
+python -m benchmarks.quality --figures
+                             no fit: quality.json and the table again from the committed evaluation, as
+                             `tagger evaluate --figures` leaves it
 """
 
 import argparse
@@ -40,21 +43,26 @@ def main(arguments: list[str]) -> int:
     """Measure, print the table, and end with the line RESULT {json}."""
     parser = argparse.ArgumentParser(prog="bench-quality")
     parser.add_argument("--quick", action="store_true", help="refit one fold, compare, change nothing")
-    quick = parser.parse_args(arguments).quick
+    parser.add_argument("--figures", action="store_true", help="fit nothing: from the committed evaluation")
+    options = parser.parse_args(arguments)
+    quick = options.quick
     corpus = load_corpus()
-    if quick:
+    extra: dict[str, Any] = {}
+    if options.figures:
+        metrics = _metrics(SHIPPING)
+    elif quick:
         changed = _changed_decisions(corpus)
         if changed > MAX_CHANGED:
             print(f"the committed evaluation is not reproduced: {changed:.1%} of decisions differ", file=sys.stderr)
             return 1
         metrics = {**_metrics(SHIPPING), "model": _from_oof(corpus)}
-        extra: dict[str, Any] = {"refitted": QUICK_FOLD, "changed_decisions": round(changed, 4)}
+        extra = {"refitted": QUICK_FOLD, "changed_decisions": round(changed, 4)}
     else:
         authored = load_authored(corpus.codebook, corpus.documents)
         base = find_base_model(SHIPPING.base_model)
         evaluated = evaluate(corpus, authored, SHIPPING, base, load_settings().state, seeds=1)
         write_evaluation(EVALUATION / SHIPPING.profile, evaluated, corpus)
-        metrics, extra = evaluated.metrics, {}
+        metrics = evaluated.metrics
     peers = {name: figures["macro_f1"] for name, figures in metrics["baselines"].items()}
     result = {
         "macro_f1": metrics["model"]["macro_f1"],

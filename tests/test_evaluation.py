@@ -91,3 +91,11 @@ def test_baselines_stand_beside_the_model(metrics: dict[str, Any]) -> None:
         assert [entry["positives"] for entry in figures["tags"].values()] == [
             entry["positives"] for entry in metrics["model"]["tags"].values()
         ]
+
+
+def test_the_benchmark_states_the_committed_figures(root: Path) -> None:
+    """Else run `python -m benchmarks.quality --figures`."""
+    stated = json.loads((root / "benchmarks" / "results" / "quality.json").read_text(encoding="utf-8"))
+    metrics = json.loads((EVALUATION / SHIPPING.profile / "metrics.json").read_text(encoding="utf-8"))
+    assert stated["macro_f1"] == metrics["model"]["macro_f1"]
+    assert stated["peers"] == {name: figures["macro_f1"] for name, figures in metrics["baselines"].items()}
