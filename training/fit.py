@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from serving.encoding import Encoded
 from serving.memory import give_back
 from serving.progress import progress
 from training.base_model import BaseModel
-from training.batches import collate, plan_batches
+from training.batches import collate, input_key, plan_batches
 from training.dataset import AUTHORED, Example
 from training.frozen import FrozenStates
 from training.network import Tagger, prepared
@@ -35,7 +36,8 @@ def fit(recipe: Recipe, base: BaseModel, examples: Sequence[Example], title: str
     encoder = prepared(base.load(), recipe.layers, recipe.frozen_layers)
     model = Tagger(encoder, tags=len(examples[0].targets), dropout=recipe.dropout)
     if recipe.frozen or recipe.probe_first:
-        _fit_head(recipe, model, examples, title)
+        known = _known_embeddings(base.sha256 or base.name, recipe.layers)
+        _fit_head(recipe, model, embeddings(model, examples, title, known), examples)
     if not recipe.frozen:
         _fine_tune(recipe, model, examples, title)
     return model.eval()
@@ -50,20 +52,33 @@ def _fast_products() -> torch.autocast:
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
 
 
-def embeddings(model: Tagger, examples: Sequence[Example], title: str) -> NDArray[np.float32]:
-    """Mean-pooled embeddings of the passages with their context: shape (passages, hidden)."""
+def embeddings(
+    model: Tagger, examples: Sequence[Example], title: str, known: dict[bytes, NDArray[np.float32]] | None = None
+) -> NDArray[np.float32]:
+    """Mean-pooled embeddings of the passages with their context: shape (passages, hidden).
+
+    Those that are `known` by their input are not computed again, and the others become known.
+    """
+    known = {} if known is None else known
     encoded = [example.with_context for example in examples]
-    lengths = [len(passage.ids) for passage in encoded]
+    keys = [input_key(passage) for passage in encoded]
+    new = list({key: passage for key, passage in zip(keys, encoded, strict=True) if key not in known}.values())
     order = np.random.default_rng(0)
-    found = np.zeros((len(examples), model.head.in_features), dtype=np.float32)
     model.eval()
-    batches = plan_batches(lengths, _EMBED_BATCH_TOKENS, _EMBED_BATCH, order)
+    batches = plan_batches([len(passage.ids) for passage in new], _EMBED_BATCH_TOKENS, _EMBED_BATCH, order)
     with progress(title, len(batches)) as advance, torch.inference_mode(), _fast_products():
         for indices in batches:
-            batch = collate(encoded, indices)
-            found[indices] = model.embed(batch.input_ids, batch.attention_mask, batch.token_type_ids).float().numpy()
+            batch = collate(new, indices)
+            rows = model.embed(batch.input_ids, batch.attention_mask, batch.token_type_ids).float().numpy()
+            known.update(zip((input_key(new[index]) for index in indices), rows, strict=True))
             advance(1)
-    return found
+    return np.stack([known[key] for key in keys])
+
+
+@lru_cache(maxsize=1)
+def _known_embeddings(_encoder: str, _layers: int | None) -> dict[bytes, NDArray[np.float32]]:
+    """Of the encoder used last: the folds of an evaluation read nearly the same passages (up to rounding: other batches)."""
+    return {}
 
 
 def fit_linear(features: Any, targets: NDArray[np.float32], strength: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -86,9 +101,9 @@ def fit_linear(features: Any, targets: NDArray[np.float32], strength: float) -> 
     return weights, biases
 
 
-def _fit_head(recipe: Recipe, model: Tagger, examples: Sequence[Example], title: str) -> None:
+def _fit_head(recipe: Recipe, model: Tagger, embedded: NDArray[np.float32], examples: Sequence[Example]) -> None:
     targets = np.stack([example.targets for example in examples])
-    weights, biases = fit_linear(embeddings(model, examples, title), targets, recipe.probe_strength)
+    weights, biases = fit_linear(embedded, targets, recipe.probe_strength)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(weights))
         model.head.bias.copy_(torch.from_numpy(biases))

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from serving.encoding import Encoded
 from serving.progress import progress
-from training.batches import Batch, collate, plan_batches
+from training.batches import Batch, collate, input_key, plan_batches
 from training.network import Tagger
 
 _BATCH_TOKENS = 4096
@@ -40,19 +40,19 @@ class FrozenStates:
     @torch.no_grad()
     def read(self, encoded: Sequence[Encoded], title: str) -> None:
         """Compute the states of those passages that have none yet, once for all readings."""
-        new = list({key: one for one in encoded if (key := _key(one)) not in self._states}.values())
+        new = list({key: one for one in encoded if (key := input_key(one)) not in self._states}.values())
         batches = plan_batches([len(one.ids) for one in new], _BATCH_TOKENS, _BATCH, np.random.default_rng(0))
         with progress(f"{title}, frozen layers", len(batches)) as advance:
             for indices in batches:
                 batch = collate(new, indices)
                 states = self._lower.states(batch.input_ids, batch.attention_mask, batch.token_type_ids)
                 for index, of_one in zip(indices, states, strict=True):
-                    self._states[_key(new[index])] = of_one[: len(new[index].ids)].to(torch.half, copy=True)
+                    self._states[input_key(new[index])] = of_one[: len(new[index].ids)].to(torch.half, copy=True)
                 advance(1)
 
     def logits(self, encoded: Sequence[Encoded], batch: Batch) -> Tensor:
         """Logits of a batch of passages that were read, with gradients: shape (passages, tags)."""
-        states = pad_sequence([self._states[_key(encoded[index])] for index in batch.indices], batch_first=True)
+        states = pad_sequence([self._states[input_key(encoded[index])] for index in batch.indices], batch_first=True)
         logits: Tensor = self._upper(states.float(), batch.attention_mask, batch.token_type_ids)
         return logits
 
@@ -75,7 +75,3 @@ def _with(module: _Module, **parts: nn.Module) -> _Module:
     made = copy.copy(module)
     made._modules = {**module._modules, **parts}  # noqa: SLF001 - a shallow copy shares this very dictionary
     return made
-
-
-def _key(passage: Encoded) -> bytes:
-    return passage.ids.tobytes() + passage.types.tobytes()

@@ -16,7 +16,8 @@ from training import package as package_module
 from training import screen as screen_module
 from training.base_model import BaseModel
 from training.dataset import AUTHORED, corpus_dataset, encode_dataset, softened
-from training.fit import fit
+from training.fit import embeddings, fit
+from training.network import Tagger, prepared
 from training.package import encoder_of, fit_key, fitted_bundle
 from training.recipe import ACCURATE, FAST, PROFILES, Recipe
 
@@ -65,6 +66,27 @@ def test_frozen_layers_stay_as_they_are(tiny_recipe: Recipe, tiny_base: BaseMode
     same = {name for name, values in after.items() if torch.equal(values, before[name])}
     assert {name for name in after if name.startswith(("embeddings.", "encoder.layer.0."))} <= same
     assert not any(name.startswith("encoder.layer.1.") and name.endswith("dense.weight") for name in same)
+
+
+def test_known_embeddings_are_not_computed_again(tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus) -> None:
+    """What was asked before is remembered, whatever network is asked now; the rest is computed."""
+    examples = encode_dataset(corpus_dataset(tiny_corpus), encoder_of(tiny_recipe, tiny_base))[:8]
+    model, other = (Tagger(prepared(tiny_base.load(), layers), tags=4) for layers in (2, 1))
+    known: dict[bytes, np.ndarray] = {}
+    first = embeddings(model, examples[:5], "test", known)
+    again = embeddings(other, [*examples, examples[0]], "test", known)
+    assert np.array_equal(again[:5], first)
+    assert np.array_equal(again[8], first[0])
+    assert not np.allclose(again[5:8], embeddings(model, examples[5:], "test"), atol=1e-3)
+
+
+def test_a_fit_of_another_encoder_remembers_nothing(tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus) -> None:
+    """A head is fitted on the embeddings of its own encoder."""
+    recipe = replace(tiny_recipe, frozen=True)
+    before = _weights(recipe, tiny_base, tiny_corpus)
+    other = _weights(replace(recipe, layers=1), tiny_base, tiny_corpus)
+    assert not np.allclose(before, other, atol=1e-3)
+    assert np.array_equal(before, _weights(recipe, tiny_base, tiny_corpus))
 
 
 def test_fewer_layers_are_written_as_fewer(state: Path, tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus) -> None:
