@@ -1,7 +1,9 @@
 """Shared fixtures: a real (quick) bundle, a classifier, a client. `tiny_*` are small real things, nothing is mocked."""
 
+import asyncio
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -110,6 +112,18 @@ def _running(settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture
+def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes a few kilobytes of an answer that nobody reads, not the megabytes that it else allows itself."""
+    genuine = Connection.connection_made
+
+    def connection_made(self: Connection, transport: asyncio.Transport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        genuine(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", connection_made)
 
 
 @pytest.fixture

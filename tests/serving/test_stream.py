@@ -187,6 +187,7 @@ def test_a_caller_who_leaves_after_the_last_line_is_noticed(service_settings: Se
         _wait_for(base, "tagger_queue_tokens", "0.0")
 
 
+@pytest.mark.usefixtures("small_buffers")
 def test_a_caller_who_does_not_read_is_cut_off(service_settings: Settings, running: Running) -> None:
     """It holds neither threads nor memory for longer than a body may take."""
     body = (json.dumps({"id": "x" * 250, "text": ""}) + "\n").encode() * 20_000
