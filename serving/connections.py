@@ -1,9 +1,8 @@
 """Connections: uvicorn's protocol, with what it lacks under attack and overload.
 
-A head has a time and a size, a body that nobody reads any more is not drained for ever, an answer that its caller does not
-read is not kept for ever, connections are bounded. When the queue of interactive work is full, small requests to score are
-refused before anything of them is parsed: refusing one the long way costs a third of scoring it, so that ten times the load
-would leave no time for scoring at all.
+A head has a time and a size, a body that nobody reads any more is not drained for ever, connections are bounded. When the
+queue of interactive work is full, small requests to score are refused before anything of them is parsed: refusing one the
+long way costs a third of scoring it, so that ten times the load would leave no time for scoring at all.
 """
 
 import asyncio
@@ -50,7 +49,6 @@ class Connection(HttpToolsProtocol):
         """Whether the port is."""
         self._small = self._promised = 0
         self._timer: TimerHandle | None = None
-        self._unread: TimerHandle | None = None
         self._service: Service | None = self.app_state.get(SERVICE)
         if self._service is None:  # not started yet
             return
@@ -60,9 +58,8 @@ class Connection(HttpToolsProtocol):
             self._start(self._service)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clock."""
         self._stop()
-        self._stop_unread()
         self._keep_promise()
         super().connection_lost(exc)
 
@@ -112,25 +109,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if not self._in_head and not self._answering() and not self.transport.is_closing():
             self._stop()
-            self._timer = self.loop.call_later(_LINGER_SECONDS, self._close)
-        elif self.transport.is_closing():
-            self._close()
-
-    def pause_writing(self) -> None:
-        """More waits to be sent than the caller takes."""
-        super().pause_writing()
-        self._start_unread()
-
-    def resume_writing(self) -> None:
-        """The caller has taken most of it."""
-        super().resume_writing()
-        self._stop_unread()
-        if self.transport.is_closing():
-            self._start_unread()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Nothing has been asked for long."""
-        self._close()
+            self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:
         """The port has closed: end with the answer that is under way, or soon when none is."""
@@ -143,7 +122,7 @@ class Connection(HttpToolsProtocol):
     def _close_unasked(self) -> None:
         """End a connection on which nothing has come; what has is answered, or its clock runs out."""
         if not self._head_bytes and not self._answering() and not self.transport.is_closing():
-            self._close()
+            self.transport.close()
 
     def _full(self, service: Service) -> float | None:
         """Seconds after which a request like this one may find room, or None when it is to be looked at."""
@@ -185,29 +164,7 @@ class Connection(HttpToolsProtocol):
             detail = f"the head of the request did not arrive within {service.settings.body_seconds:g} s"
             self._end(service, 408, detail, REASONS[408])
         else:
-            self._close()
-
-    def _close(self) -> None:
-        """Send what waits to be sent, for as long as the caller takes any of it, and end the connection."""
-        self.transport.close()
-        self._start_unread()
-
-    def _start_unread(self) -> None:
-        if self._service and self._unread is None and (waiting := self.transport.get_write_buffer_size()):
-            self._unread = self.loop.call_later(self._service.settings.body_seconds, self._still_unread, waiting)
-
-    def _stop_unread(self) -> None:
-        if self._unread:
-            self._unread.cancel()
-            self._unread = None
-
-    def _still_unread(self, waiting: int) -> None:
-        """End a connection whose caller has taken nothing: one that is only closed would wait for it."""
-        self._unread = None
-        if self.transport.get_write_buffer_size() < waiting:
-            self._start_unread()
-        else:
-            self.transport.abort()
+            self.transport.close()
 
     def _end(self, service: Service, status: int, detail: str, reason: str) -> None:
         """Answer what is no request yet, unless another one waits for its answer, and end the connection."""
@@ -216,7 +173,7 @@ class Connection(HttpToolsProtocol):
         head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
         if not self._answering():
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
-        self._close()
+        self.transport.close()
 
 
 def refusing(seconds: float, metrics: Metrics, keep_alive: bool) -> ASGIApp:  # noqa: FBT001 - one of three, each of its own type
