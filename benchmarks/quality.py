@@ -42,8 +42,9 @@ MAX_CHANGED = 0.01
 def main(arguments: list[str]) -> int:
     """Measure, print the table, and end with the line RESULT {json}."""
     parser = argparse.ArgumentParser(prog="bench-quality")
-    parser.add_argument("--quick", action="store_true", help="refit one fold, compare, change nothing")
-    parser.add_argument("--figures", action="store_true", help="fit nothing: from the committed evaluation")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--quick", action="store_true", help="refit one fold, compare, change nothing")
+    way.add_argument("--figures", action="store_true", help="fit nothing: from the committed evaluation")
     options = parser.parse_args(arguments)
     quick = options.quick
     corpus = load_corpus()

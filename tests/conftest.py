@@ -92,17 +92,17 @@ def service_settings(quick_bundle: Path, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def running() -> "Running":
-    """Starts real servers in threads: `with` it one gets the address."""
+    """Starts real servers in threads, on a port of their own or on `listener`: `with` it one gets the address."""
     return _running
 
 
-Running = Callable[[Settings], AbstractContextManager[str]]
+Running = Callable[..., AbstractContextManager[str]]
 
 
 @contextmanager
-def _running(settings: Settings) -> Iterator[str]:
+def _running(settings: Settings, listener: socket.socket | None = None) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, http=Connection))
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, args=([listener] if listener else None,))
     thread.start()
     while not server.started:
         assert thread.is_alive()

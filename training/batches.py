@@ -1,6 +1,6 @@
 """Length-grouped batches: passages of like length together, so that little is computed on padding."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from serving.encoding import Encoded
 
+_READ_TOKENS = 4096
+"""Of a batch that is only read: no gradients have to be kept."""
+_READ_PASSAGES = 64
 _BUCKET_PASSAGES = 1024
 """Passages are shuffled, sorted by length within buckets of this size, cut into batches, and these shuffled again."""
 
@@ -42,6 +45,12 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int, max_batch: int, rng:
 def input_key(passage: Encoded) -> bytes:
     """The same for passages that a network cannot tell apart."""
     return passage.ids.tobytes() + passage.types.tobytes()
+
+
+def plan_unknown(encoded: Sequence[Encoded], known: Container[bytes]) -> tuple[list[Encoded], list[list[int]]]:
+    """The passages whose `input_key` is not known, each once, and batches of their indices for reading without gradients."""
+    new = list({key: one for one in encoded if (key := input_key(one)) not in known}.values())
+    return new, plan_batches([len(one.ids) for one in new], _READ_TOKENS, _READ_PASSAGES, np.random.default_rng(0))
 
 
 def collate(encoded: Sequence[Encoded], indices: list[int]) -> Batch:

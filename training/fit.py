@@ -1,4 +1,7 @@
-"""Fitting: encoded examples in, a trained network out. Seeded; the same machine gives the same weights."""
+"""Fitting: encoded examples in, a trained network out. Seeded; the same machine gives the same weights.
+
+A frozen encoder's heads do so up to rounding: embeddings that an earlier fit of the process left are taken.
+"""
 
 import random
 from collections.abc import Sequence
@@ -15,14 +18,12 @@ from serving.encoding import Encoded
 from serving.memory import give_back
 from serving.progress import progress
 from training.base_model import BaseModel
-from training.batches import collate, input_key, plan_batches
+from training.batches import collate, input_key, plan_batches, plan_unknown
 from training.dataset import AUTHORED, Example
 from training.frozen import FrozenStates
 from training.network import Tagger, prepared
 from training.recipe import Recipe
 
-_EMBED_BATCH_TOKENS = 4096
-_EMBED_BATCH = 64
 _GIVE_BACK_STEPS = 10
 """Batches have many shapes, and what one had free fits no other: without this a fit grows to twice the memory that it uses."""
 
@@ -61,18 +62,15 @@ def embeddings(
     """
     known = {} if known is None else known
     encoded = [example.with_context for example in examples]
-    keys = [input_key(passage) for passage in encoded]
-    new = list({key: passage for key, passage in zip(keys, encoded, strict=True) if key not in known}.values())
-    order = np.random.default_rng(0)
+    new, batches = plan_unknown(encoded, known)
     model.eval()
-    batches = plan_batches([len(passage.ids) for passage in new], _EMBED_BATCH_TOKENS, _EMBED_BATCH, order)
     with progress(title, len(batches)) as advance, torch.inference_mode(), _fast_products():
         for indices in batches:
             batch = collate(new, indices)
             rows = model.embed(batch.input_ids, batch.attention_mask, batch.token_type_ids).float().numpy()
             known.update(zip((input_key(new[index]) for index in indices), rows, strict=True))
             advance(1)
-    return np.stack([known[key] for key in keys])
+    return np.stack([known[input_key(passage)] for passage in encoded])
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -16,11 +15,9 @@ from transformers import PreTrainedModel
 
 from serving.encoding import Encoded
 from serving.progress import progress
-from training.batches import Batch, collate, input_key, plan_batches
+from training.batches import Batch, collate, input_key, plan_unknown
 from training.network import Tagger
 
-_BATCH_TOKENS = 4096
-_BATCH = 64
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
@@ -40,8 +37,7 @@ class FrozenStates:
     @torch.no_grad()
     def read(self, encoded: Sequence[Encoded], title: str) -> None:
         """Compute the states of those passages that have none yet, once for all readings."""
-        new = list({key: one for one in encoded if (key := input_key(one)) not in self._states}.values())
-        batches = plan_batches([len(one.ids) for one in new], _BATCH_TOKENS, _BATCH, np.random.default_rng(0))
+        new, batches = plan_unknown(encoded, self._states)
         with progress(f"{title}, frozen layers", len(batches)) as advance:
             for indices in batches:
                 batch = collate(new, indices)

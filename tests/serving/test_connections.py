@@ -12,15 +12,13 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 
 from serving import connections, listening
-from serving.app import create_app
 from serving.classifier import Classifier
 from serving.encoding import Encoded
 from serving.settings import Settings
 
-Running = Callable[[Settings], AbstractContextManager[str]]
+Running = Callable[..., AbstractContextManager[str]]
 
 
 def connected(base: str) -> socket.socket:
@@ -145,16 +143,9 @@ def test_a_slow_answer_is_not_cut(service_settings: Settings, running: Running, 
         assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_reads_nothing_is_cut_off(service_settings: Settings) -> None:
+def test_who_reads_nothing_is_cut_off(service_settings: Settings, running: Running) -> None:
     """What waits to be sent is not kept for it; one that reads slowly gets everything."""
-    listener = listening.listen("127.0.0.1", 0, 1.0)
-    server = uvicorn.Server(uvicorn.Config(create_app(service_settings), log_config=None, http=connections.Connection))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        while not server.started:
-            time.sleep(0.01)
+    with running(service_settings, listening.listen("127.0.0.1", 0, 1.0)) as base:
         length = len(httpx.get(f"{base}/openapi.json").content)
         count = 12_000_000 // length
         found = {}
@@ -170,9 +161,6 @@ def test_who_reads_nothing_is_cut_off(service_settings: Settings) -> None:
                         found[caller] += len(piece)
                         time.sleep(pause)
             assert found[slow] > count * length > found[idle]
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 def test_connections_are_bounded(service_settings: Settings, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
