@@ -13,9 +13,11 @@ from labels.corpus import Corpus, load_corpus
 from training.assessment import assess
 from training.base_model import find_base_model
 from training.dataset import corpus_dataset
+from training.package import fit_key
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table
-from training.standing import EVALUATION, evaluation_key, standing_of
+from training.snapshot import take
+from training.standing import EVALUATION, FOLDS, evaluation_key, standing_of
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,18 @@ def test_the_figures_follow_from_the_scores(corpus: Corpus, metrics: dict[str, A
     again = assess(logits, gold, list(dataset["document"]), names)
     assert again["macro_f1"] == pytest.approx(metrics["model"]["macro_f1"], abs=0.002)
     assert again["tags"].keys() == metrics["model"]["tags"].keys()
+
+
+def test_what_folds_said_is_what_was_evaluated(corpus: Corpus, recipe: Recipe, oof: list[dict[str, Any]]) -> None:
+    """Each fold's logits in folds.jsonl are those of oof.jsonl, under the key of the fit that would give them today."""
+    snapshot = take(corpus, load_authored(corpus.codebook, corpus.documents))
+    dataset = snapshot.dataset()
+    base = find_base_model(recipe.base_model)
+    lines = (EVALUATION / recipe.profile / FOLDS).read_text(encoding="utf-8").splitlines()
+    kept = {(row["key"], row["name"]): row["found"] for row in map(json.loads, lines)}
+    for fold in snapshot.folds():
+        said = kept[fit_key(recipe, base, dataset.select(fold.train)), f"without-{fold.name}"]
+        assert said == [oof[index]["logits"] for index in fold.held_out]
 
 
 def test_the_readme_states_the_committed_figures(root: Path, metrics: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Leave-one-document-out evaluation of the shipping recipe, with its baselines.
 
 Reads the labels and the base model; every figure comes from int8 bundles through the serving classifier. Writes
-oof.jsonl, metrics.json, decisions.json and report.html; fits are cached in `state/fits`, so a stopped run goes on.
+oof.jsonl, metrics.json, decisions.json and report.html; fits are cached in `state/fits`, so a stopped run goes on. What each
+fold said stands in folds.jsonl beside them: folds whose passages and recipe are as they were are not fitted again.
 
     tagger evaluate                     the default profile, into training/evaluation/PROFILE, and the table in README.md
     tagger evaluate --profile fast      another profile
@@ -13,6 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,17 +36,18 @@ from training.evidence import carrying_sentences
 from training.export import ParityError
 from training.fit import embeddings
 from training.folds import document_folds, random_folds
+from training.kept import forget_others, remembered
 from training.learning_curve import learning_curve
 from training.locking import NoSpaceError, exclusive
 from training.metrics import Floats
 from training.network import Tagger, prepared
 from training.out_of_fold import out_of_fold_logits
-from training.package import encoder_of
+from training.package import encoder_of, fit_key
 from training.readme import README, write_block
 from training.recipe import PROFILES, SHIPPING, Recipe
 from training.report import quality_table, write_report
-from training.snapshot import take
-from training.standing import EVALUATION, Known, StaleError, compared, evaluation_key, known_of
+from training.snapshot import Snapshot, take
+from training.standing import EVALUATION, FOLDS, Known, StaleError, compared, evaluation_key, known_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,22 +71,34 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--figures", action="store_true", help="fit nothing: all again from the committed logits")
     options = parser.parse_args(arguments)
     recipe = PROFILES[options.profile]
+    folder = options.output or EVALUATION / recipe.profile
     try:
         with exclusive(options.state):
             corpus = load_corpus()
             authored = load_authored(corpus.codebook, corpus.documents)
             base = find_base_model(recipe.base_model, options.state / "encoders")
             known = known_of(recipe, base, take(corpus, authored).dataset()) if options.figures else None
-            evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds, known)
+            keys = fold_keys(take(corpus, authored), recipe, base, options.seeds)
+            with remembered(folder / FOLDS, options.state / "fits", keys) if known is None else nullcontext():
+                evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds, known)
+            if known is None:
+                forget_others(folder / FOLDS, keys)
     except (CorpusError, BaseModelError, ParityError, NoSpaceError, StaleError) as error:
         print(f"tagger evaluate: {error}", file=sys.stderr)
         return 1
-    write_evaluation(options.output or EVALUATION / recipe.profile, evaluated, corpus)
+    write_evaluation(folder, evaluated, corpus)
     table = quality_table(evaluated.metrics)
     if options.output is None:
         write_block(README, f"quality-{recipe.profile}", table)
     print(table)
     return 0
+
+
+def fold_keys(snapshot: Snapshot, recipe: Recipe, base: BaseModel, seeds: int = 1) -> set[str]:
+    """Keys of the fits that an evaluation needs."""
+    dataset = snapshot.dataset()
+    sides = [dataset.select(fold.train) for fold in snapshot.folds()]
+    return {fit_key(one, base, side) for one in _seeded(recipe, seeds) for side in sides}
 
 
 def evaluate(
@@ -113,7 +128,7 @@ def evaluate(
         encode_dataset(dataset, encoder_of(recipe, base)),
         "embedding for the frozen baseline",
     )
-    recipes = [replace(recipe, seed=recipe.seed + number) for number in range(len(known.logits) if known else seeds)]
+    recipes = _seeded(recipe, len(known.logits) if known else seeds)
     logits = known.logits if known else [out_of_fold_logits(corpus, dataset, folds, one, base, state) for one in recipes]
     dealt = random_folds(passages)
     rules = {"no tags at all": none_at_all(texts[:passages], names), "cue words": cue_words(texts[:passages], names)}
@@ -168,6 +183,10 @@ def write_evaluation(folder: Path, evaluated: Evaluated, corpus: Corpus) -> None
     lines = "".join(json.dumps(row) + "\n" for row in evaluated.oof)
     (folder / "oof.jsonl").write_text(lines, encoding="utf-8")
     write_report(folder / "report.html", evaluated.metrics, evaluated.oof, corpus, EVALUATION / "screening.jsonl")
+
+
+def _seeded(recipe: Recipe, seeds: int) -> list[Recipe]:
+    return [replace(recipe, seed=recipe.seed + number) for number in range(seeds)]
 
 
 def _oof_row(row: GoldRow, seed: int, logits: Floats, assessed: Assessed, index: int, names: Sequence[str]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Does the sentence that the service names as a tag's carrier hold what the annotators marked as evidence?
 
-Asked of the seed passages of two sentences or more that carry the tag, of the bundle that has not seen their document.
+Asked of the seed passages of two sentences or more that carry the tag, of the bundle that has not seen their document. What
+was found is kept beside the fit, in `state/fits/KEY/carrying-DOCUMENT.json` (`training.kept`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from serving.classifier import Classifier
 from serving.results import Options, PassageIn
 from training.base_model import BaseModel
 from training.folds import Fold
-from training.package import fitted_bundle
+from training.kept import asked_sha256, read_kept, write_kept
+from training.package import fit_key, fitted_bundle
 from training.recipe import Recipe
 
 Spans = list[tuple[int, int]]
@@ -27,24 +29,40 @@ def carrying_sentences(
 ) -> dict[str, Any]:
     """Tag, and `all` -> `asked` (passages), `right` (share where the named sentence holds evidence), `by_chance`."""
     evidence = _evidence(corpus)
-    options = Options(long="truncate", sentences=True, thresholds=dict.fromkeys(corpus.codebook.names, 0.0))
     found: dict[str, list[tuple[bool, float]]] = {name: [] for name in corpus.codebook.names}
     for fold in folds:
+        side = dataset.select(fold.train)
         rows = [corpus.gold[index] for index in fold.held_out]
         rows = [row for row in rows if len(sentence_starts(row.text)) > 1 and row.passage in evidence]
-        bundle = fitted_bundle(state / "fits", recipe, base, dataset.select(fold.train), corpus.codebook, fold.name)
-        classifier = Classifier.load(bundle)
-        try:
-            results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], options)
-        finally:
-            classifier.close()
-        for row, result in zip(rows, results, strict=True):
-            for name, spans in evidence[row.passage].items():
-                if row.tags[name] and result.sentences and name in result.sentences:
-                    named = result.sentences[name]
-                    found[name].append((_overlap([(named.start, named.end)], spans), _by_chance(row, spans)))
+        kept = state / "fits" / fit_key(recipe, base, side) / f"carrying-{fold.name}.json"
+        asked = asked_sha256([[row.text, row.context, row.tags, evidence[row.passage]] for row in rows])
+        outcomes = read_kept(kept, asked)
+        if outcomes is None:
+            bundle = fitted_bundle(state / "fits", recipe, base, side, corpus.codebook, fold.name)
+            outcomes = _asked(bundle, rows, evidence)
+            write_kept(kept, asked, outcomes)
+        for name, right, chance in outcomes:
+            found[name].append((right, chance))
     every = [one for ones in found.values() for one in ones]
     return {name: _figures(ones) for name, ones in {**found, "all": every}.items() if ones}
+
+
+def _asked(bundle: Path, rows: Sequence[GoldRow], evidence: Mapping[str, Mapping[str, Spans]]) -> list[tuple[str, bool, float]]:
+    """Of each passage and tag with evidence: the tag, whether the named sentence holds some, and how likely any one does."""
+    classifier = Classifier.load(bundle)
+    names = classifier.manifest.tags
+    options = Options(long="truncate", sentences=True, thresholds=dict.fromkeys(names, 0.0))
+    try:
+        results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], options)
+    finally:
+        classifier.close()
+    found = []
+    for row, result in zip(rows, results, strict=True):
+        for name, spans in evidence[row.passage].items():
+            if row.tags[name] and result.sentences and name in result.sentences:
+                named = result.sentences[name]
+                found.append((name, _overlap([(named.start, named.end)], spans), _by_chance(row, spans)))
+    return found
 
 
 def _evidence(corpus: Corpus) -> dict[str, dict[str, Spans]]:

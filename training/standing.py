@@ -16,10 +16,13 @@ from training.package import Standing, fit_key
 from training.recipe import Recipe
 
 EVALUATION = Path(__file__).parent / "evaluation"
-"""A folder a profile: oof.jsonl, metrics.json and decisions.json of the committed labels and configuration.
+"""A folder a profile: oof.jsonl, metrics.json, decisions.json and folds.jsonl of the committed labels and configuration.
 
 Beside them compared.jsonl, a line for every configuration whose leave-one-document-out figure was looked at in choosing.
 """
+
+FOLDS = "folds.jsonl"
+"""What each fold's fit said (`training.kept.remembered`): a fold whose key is as it was need not be fitted again."""
 
 
 class StaleError(Exception):
