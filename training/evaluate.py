@@ -2,7 +2,7 @@
 
 Reads the labels and the base model; every figure comes from int8 bundles through the serving classifier. Writes
 oof.jsonl, metrics.json, decisions.json and report.html; fits are cached in `state/fits`, so a stopped run goes on. What each
-fold said stands in folds.jsonl beside them: folds whose passages and recipe are as they were are not fitted again.
+fold said is kept in folds.jsonl beside them: folds whose passages and recipe are as they were are not fitted again.
 
     tagger evaluate                     the default profile, into training/evaluation/PROFILE, and the table in README.md
     tagger evaluate --profile fast      another profile

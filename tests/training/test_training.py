@@ -471,9 +471,8 @@ def test_the_evaluate_command_writes_where_it_is_told(state: Path, tmp_path: Pat
     """--output takes the files elsewhere and prints the table; README.md stays as it is."""
     readme = README.read_bytes()
     assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out"), "--profile", "fast"]) == 0
-    assert {"oof.jsonl", "metrics.json", "decisions.json", "report.html"} == {
-        path.name for path in (tmp_path / "out").iterdir()
-    }
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"oof.jsonl", "folds.jsonl", "metrics.json", "decisions.json", "report.html"}
     assert "| **this model (int8)** |" in capsys.readouterr().out
     assert readme == README.read_bytes()
 
