@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results import finish
+from benchmarks.trade import write_trade
 from labels.authored import load_authored
 from labels.corpus import Corpus, load_corpus
-from serving.settings import load_settings
 from training.assessment import assess
 from training.base_model import find_base_model
 from training.dataset import corpus_dataset
 from training.decisions import apply_decisions
-from training.evaluate import evaluate, write_evaluation
+from training.evaluate import main as evaluate
 from training.folds import document_folds
 from training.out_of_fold import out_of_fold_logits
 from training.recipe import FAST, SHIPPING, Recipe
@@ -59,11 +59,11 @@ def main(arguments: list[str]) -> int:
         metrics = {**_metrics(SHIPPING), "model": _from_oof(corpus)}
         extra = {"refitted": QUICK_FOLD, "changed_decisions": round(changed, 4)}
     else:
-        authored = load_authored(corpus.codebook, corpus.documents)
-        base = find_base_model(SHIPPING.base_model)
-        evaluated = evaluate(corpus, authored, SHIPPING, base, load_settings().state, seeds=1)
-        write_evaluation(EVALUATION / SHIPPING.profile, evaluated, corpus)
-        metrics = evaluated.metrics
+        if status := evaluate([]):
+            return status
+        metrics = _metrics(SHIPPING)
+    if not quick:
+        write_trade()
     peers = {name: figures["macro_f1"] for name, figures in metrics["baselines"].items()}
     result = {
         "macro_f1": metrics["model"]["macro_f1"],

@@ -42,7 +42,7 @@ class Case:
     rule: str = ""
     """The codebook line that decides."""
     critical: bool = False
-    """Whether CI fails when it fails and the committed rates say that it passes."""
+    """Whether a challenger that fails it is kept back when the champion passes it; CI counts these apart."""
     expect: dict[str, bool] = field(default_factory=dict)
     changed: str = ""
     """The text after the change."""

@@ -9,7 +9,6 @@ do at the real token counts.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -21,13 +20,12 @@ from typing import Any
 from benchmarks.engine.ceiling import ceiling
 from benchmarks.engine.contenders import contenders
 from benchmarks.passages import seed_passages
-from benchmarks.results import ROOT, finish, quick_bundle
+from benchmarks.results import finish, quick_bundle
+from benchmarks.trade import write_trade
 from serving.registry import of_profile
 from serving.results import PassageIn
 from serving.settings import load_settings
 from training.base_model import MINILM, MPNET
-from training.readme import write_block
-from training.standing import EVALUATION
 
 
 def main(arguments: list[str]) -> int:
@@ -45,18 +43,8 @@ def main(arguments: list[str]) -> int:
         results[profile] = _measured(bundle, base, passages, rounds=7 if profile == "fast" and not quick else 3)
         tables.append(_table(profile, results[profile]))
     if not quick:
-        write_block(ROOT / "README.md", "profiles", _trade(results))
+        write_trade(results)
     return finish("engine", "\n\n".join(tables), {"profiles": results, **results["fast"]}, quick=quick)
-
-
-def _trade(results: dict[str, dict[str, Any]]) -> str:
-    """Quality against speed: the committed evaluations beside the rates of this run."""
-    lines = ["| profile | macro-F1 | average precision | Brier skill | passages/s |", "| --- | --- | --- | --- | --- |"]
-    for profile, result in results.items():
-        model = json.loads((EVALUATION / profile / "metrics.json").read_text(encoding="utf-8"))["model"]
-        quality = " | ".join(f"{model[name]:.2f}" for name in ("macro_f1", "macro_average_precision", "macro_brier_skill"))
-        lines.append(f"| {profile} | {quality} | {result['passages_per_s']:.0f} |")
-    return "\n".join(lines)
 
 
 def _measured(bundle: Path, base: str, passages: list[PassageIn], rounds: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The bundle that ships: made by the shipping recipe from the committed labels, with its evaluation behind it."""
 
 import json
+import math
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,16 +78,35 @@ def test_files_hold_nothing_of_the_machine() -> None:
         assert str(ROOT) not in (folder / name).read_text(encoding="utf-8")
 
 
-def test_it_behaves_as_well_as_is_committed(shipping: Classifier) -> None:
-    """No critical case fails that did not fail before, and the committed pass rates are those of this bundle.
+def chance_of_losing(classifier: Classifier) -> list[float]:
+    """How likely chance loses as many behavioural cases as this bundle does, of all and of the critical ones.
 
-    The cases were written before the model was trained; those that fail stand in behaviour.json and in the README's count.
-    Processors round int8 differently: one case in fifty may come out otherwise.
+    Counted against the committed outcomes, in the sign test of McNemar 1947: of the cases that come out otherwise, chance
+    loses one half and wins the other. Where this very fit is not cached it is made anew, and processors multiply
+    differently, in bf16 or in fp32, so that it is another draw: cases near a threshold come out otherwise, both ways.
     """
     cases = load_cases()
-    found = summary(ask(shipping, cases))
+    failed = set(summary(ask(classifier, cases))["failed"])
     committed = json.loads((EVALUATION / SHIPPING.profile / "behaviour.json").read_text(encoding="utf-8"))
-    critical = {case.id for case in cases if case.critical}
-    assert critical & set(found["failed"]) <= set(committed["failed"])
-    assert len(set(found["failed"]) ^ set(committed["failed"])) <= 0.02 * len(cases)
-    assert found["rules"].keys() == committed["rules"].keys()
+    assert committed["rules"].keys() == {case.rule for case in cases if case.kind == "mft"}
+    before = set(committed["failed"])
+    groups = [{case.id for case in cases}, {case.id for case in cases if case.critical}]
+    return [_at_least(len(some & (failed - before)), of=len(some & (failed ^ before))) for some in groups]
+
+
+def _at_least(lost: int, of: int) -> float:
+    """Chance that so many of as many fair coins or more show heads."""
+    return sum(math.comb(of, heads) / 2.0**of for heads in range(lost, of + 1))
+
+
+def test_it_behaves_as_well_as_is_committed(shipping: Classifier) -> None:
+    """It loses no more cases than chance explains, and no more critical ones.
+
+    The cases were written before the model was trained; those that fail stand in behaviour.json and in the README's count.
+    """
+    assert min(chance_of_losing(shipping)) > 0.001
+
+
+def test_a_worse_model_would_be_seen(classifier: Classifier) -> None:
+    """The quick bundle, whose encoder knows nothing of the tags, is not taken for as good."""
+    assert min(chance_of_losing(classifier)) < 0.001

@@ -115,6 +115,26 @@ def test_rare_tags_keep_the_common_values() -> None:
     assert spread[1] == 0.0
 
 
+def test_no_threshold_is_above_a_half() -> None:
+    """Where the labels at hand are best cut at 0.7 by chance, calibrated scores still are at 0.5: that is what they mean."""
+    gold = np.repeat([1.0, 0.0, 1.0, 0.0], [40, 10, 10, 40])[:, np.newaxis]
+    logits = np.repeat([1.5, 0.9, -1.5, -1.5], [40, 10, 10, 40])[:, np.newaxis]
+    fitted = fit_decisions(logits, gold)
+    scores, tagged = apply_decisions(logits, fitted)
+    assert 0.5 < scores[45, 0] < scores[0, 0]
+    assert macro_f1(gold, scores >= scores[0, 0]) > macro_f1(gold, tagged)
+    assert fitted.thresholds[0] <= 0.5
+
+
+def test_thresholds_hang_little_on_single_passages() -> None:
+    """Fitted on one half of the passages and on the other they come out alike, though each half has a best of its own."""
+    rng = np.random.default_rng(4)
+    gold = (rng.random((1200, 3)) < 0.1).astype(float)
+    logits = rng.normal(0, 1.2, size=gold.shape) + 3.2 * gold - 2.4
+    halves = [fit_decisions(logits[start::2], gold[start::2]) for start in (0, 1)]
+    assert np.ptp([half.thresholds for half in halves], axis=0).max() < 0.06
+
+
 def test_decisions_without_any_positive_are_plain() -> None:
     """A side without positives is an edge, not an error."""
     fitted = fit_decisions(np.zeros((10, 2)), np.zeros((10, 2)))
