@@ -3,15 +3,14 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
-import uvicorn
 
-from serving.app import create_app
 from serving.cli import _COMMANDS
 from serving.settings import Settings
+from tests.conftest import Running
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -22,14 +21,10 @@ def blocks(root: Path, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def port(quick_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+def port(quick_bundle: Path, tmp_path_factory: pytest.TempPathFactory, running: Running) -> Iterator[int]:
     """A server on a free port, for the length of this module."""
-    settings = Settings(state=tmp_path_factory.mktemp("state"), bundle=quick_bundle)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
-    Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        pass
-    return int(server.servers[0].sockets[0].getsockname()[1])
+    with running(Settings(state=tmp_path_factory.mktemp("state"), bundle=quick_bundle)) as address:
+        yield int(address.rsplit(":", 1)[1])
 
 
 def test_shell_blocks_run(root: Path, quick_bundle: Path, port: int, tmp_path: Path) -> None:
