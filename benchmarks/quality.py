@@ -7,6 +7,7 @@ make bench-quality QUICK=1   refits one fold of the fastest evaluated profile, f
 python -m benchmarks.quality --figures
                              no fit: quality.json and the table again from the committed evaluation, as
                              `tagger evaluate --figures` leaves it
+Both but the quick run also write the table of the profiles (`benchmarks.trade`).
 """
 
 import argparse

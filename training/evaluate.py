@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from training.evidence import carrying_sentences
 from training.export import ParityError
 from training.fit import embeddings
 from training.folds import document_folds, random_folds
-from training.kept import forget_others, remembered
+from training.kept import remembered
 from training.learning_curve import learning_curve
 from training.locking import NoSpaceError, exclusive
 from training.metrics import Floats
@@ -77,12 +76,11 @@ def main(arguments: list[str]) -> int:
             corpus = load_corpus()
             authored = load_authored(corpus.codebook, corpus.documents)
             base = find_base_model(recipe.base_model, options.state / "encoders")
-            known = known_of(recipe, base, take(corpus, authored).dataset()) if options.figures else None
-            keys = fold_keys(take(corpus, authored), recipe, base, options.seeds)
-            with remembered(folder / FOLDS, options.state / "fits", keys) if known is None else nullcontext():
+            snapshot = take(corpus, authored)
+            known = known_of(recipe, base, snapshot.dataset()) if options.figures else None
+            keys = set() if known else fold_keys(snapshot, recipe, base, options.seeds)  # figures need no fit
+            with remembered(folder / FOLDS, options.state / "fits", keys):
                 evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds, known)
-            if known is None:
-                forget_others(folder / FOLDS, keys)
     except (CorpusError, BaseModelError, ParityError, NoSpaceError, StaleError) as error:
         print(f"tagger evaluate: {error}", file=sys.stderr)
         return 1

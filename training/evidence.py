@@ -4,7 +4,8 @@ Asked of the seed passages of two sentences or more that carry the tag, of the b
 was found is kept beside the fit, in `state/fits/KEY/carrying-DOCUMENT.json` (`training.kept`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from serving.classifier import Classifier
 from serving.results import Options, PassageIn
 from training.base_model import BaseModel
 from training.folds import Fold
-from training.kept import asked_sha256, read_kept, write_kept
+from training.kept import kept_or_found
 from training.package import fit_key, fitted_bundle
 from training.recipe import Recipe
 
@@ -35,21 +36,20 @@ def carrying_sentences(
         rows = [corpus.gold[index] for index in fold.held_out]
         rows = [row for row in rows if len(sentence_starts(row.text)) > 1 and row.passage in evidence]
         kept = state / "fits" / fit_key(recipe, base, side) / f"carrying-{fold.name}.json"
-        asked = asked_sha256([[row.text, row.context, row.tags, evidence[row.passage]] for row in rows])
-        outcomes = read_kept(kept, asked)
-        if outcomes is None:
-            bundle = fitted_bundle(state / "fits", recipe, base, side, corpus.codebook, fold.name)
-            outcomes = _asked(bundle, rows, evidence)
-            write_kept(kept, asked, outcomes)
+        bundle = partial(fitted_bundle, state / "fits", recipe, base, side, corpus.codebook, fold.name)
+        question = [[row.text, row.context, row.tags, evidence[row.passage]] for row in rows]
+        outcomes = kept_or_found(kept, question, partial(_asked, bundle, rows, evidence))
         for name, right, chance in outcomes:
             found[name].append((right, chance))
     every = [one for ones in found.values() for one in ones]
     return {name: _figures(ones) for name, ones in {**found, "all": every}.items() if ones}
 
 
-def _asked(bundle: Path, rows: Sequence[GoldRow], evidence: Mapping[str, Mapping[str, Spans]]) -> list[tuple[str, bool, float]]:
+def _asked(
+    bundle: Callable[[], Path], rows: Sequence[GoldRow], evidence: Mapping[str, Mapping[str, Spans]]
+) -> list[tuple[str, bool, float]]:
     """Of each passage and tag with evidence: the tag, whether the named sentence holds some, and how likely any one does."""
-    classifier = Classifier.load(bundle)
+    classifier = Classifier.load(bundle())
     names = classifier.manifest.tags
     options = Options(long="truncate", sentences=True, thresholds=dict.fromkeys(names, 0.0))
     try:

@@ -3,7 +3,8 @@
 The logits are kept beside the fit, in `state/fits/KEY/without-DOCUMENT.json` (`training.kept`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from serving.classifier import Classifier
 from serving.results import Options, PassageIn
 from training.base_model import BaseModel
 from training.folds import Fold
-from training.kept import asked_sha256, read_kept, write_kept
+from training.kept import kept_or_found
 from training.metrics import Floats
 from training.package import fit_key, fitted_bundle
 from training.recipe import Recipe
@@ -43,22 +44,19 @@ def out_of_fold_logits(
         side = dataset.select(fold.train)
         rows = [corpus.gold[index] for index in fold.held_out]
         kept = state / "fits" / fit_key(recipe, base, side) / f"without-{fold.name}.json"
-        asked = asked_sha256([[row.text, row.context] for row in rows])
-        found = None if fresh else read_kept(kept, asked)
-        if found is None:
-            bundle = fitted_bundle(state / "fits", recipe, base, side, corpus.codebook, fold.name, fresh=fresh)
-            found = np.round(_asked(bundle, rows), DIGITS).tolist()
-            write_kept(kept, asked, found)
-        logits[fold.held_out] = found
+        bundle = partial(fitted_bundle, state / "fits", recipe, base, side, corpus.codebook, fold.name, fresh=fresh)
+        question = [[row.text, row.context] for row in rows]
+        logits[fold.held_out] = kept_or_found(kept, question, partial(_asked, bundle, rows), fresh=fresh)
     return logits
 
 
-def _asked(bundle: Path, rows: Sequence[GoldRow]) -> Floats:
-    classifier = Classifier.load(bundle)
+def _asked(bundle: Callable[[], Path], rows: Sequence[GoldRow]) -> list[list[float]]:
+    classifier = Classifier.load(bundle())
     try:
         results = classifier.score([PassageIn(text=row.text, context=row.context) for row in rows], Options(long="truncate"))
     finally:
         classifier.close()
     for result in results:
         assert result.error is None, result.error
-    return np.array([result.logits for result in results], dtype=np.float64)
+    logits: list[list[float]] = np.round([result.logits for result in results], DIGITS).tolist()
+    return logits

@@ -16,7 +16,7 @@ from training.base_model import BaseModel
 from training.dataset import corpus_dataset
 from training.evidence import carrying_sentences
 from training.folds import Fold, document_folds
-from training.kept import forget_others, remembered
+from training.kept import remembered
 from training.metrics import Floats
 from training.out_of_fold import out_of_fold_logits
 from training.package import fit_key, fitted_bundle
@@ -75,7 +75,10 @@ def test_a_fold_is_asked_once(
 def test_what_folds_said_outlives_the_machine(
     tmp_path: Path, tiny_recipe: Recipe, tiny_base: BaseModel, tiny_corpus: Corpus, fold: Fold, fits: Counted
 ) -> None:
-    """Logits and carrying sentences are found in the lines that git keeps; an interrupted run keeps its own, nothing twice."""
+    """Logits and carrying sentences are found in the lines that git keeps, also behind damaged files.
+
+    An interrupted run keeps its own; nothing is kept twice.
+    """
     recipe = replace(tiny_recipe, frozen=True)
     dataset = corpus_dataset(tiny_corpus)
     key = fit_key(recipe, tiny_base, dataset.select(fold.train))
@@ -110,7 +113,8 @@ def test_what_folds_said_outlives_the_machine(
         asked(tmp_path / "two", replace(tiny_corpus, gold=edited))
     assert len(fits) == 4
     assert len(lines.read_text(encoding="utf-8").splitlines()) == 2
-    forget_others(lines, {key})
-    assert len(lines.read_text(encoding="utf-8").splitlines()) == 2
-    forget_others(lines, {"another"})
-    assert lines.read_text(encoding="utf-8") == ""
+    for file in (tmp_path / "two" / "fits" / key).glob("*.json"):
+        file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")
+    with remembered(lines, tmp_path / "two" / "fits", {key}):
+        asked(tmp_path / "two", replace(tiny_corpus, gold=edited))
+    assert len(fits) == 4
