@@ -5,6 +5,8 @@ n / (n + 100), n its real positives, and stay the common ones below 20: a thresh
 by about 0.10. No threshold is above a half. Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from serving.bundle import Decisions
@@ -90,9 +92,7 @@ def _best_threshold(scores: Floats, gold: Floats, fits: int) -> float:
     seen = np.nansum(gold, axis=0) > 0
     if not seen.any():
         return 0.5
-    passages = len(gold) // fits
-    drawn = np.random.default_rng(0).multinomial(passages, np.full(passages, 1 / passages), size=_RESAMPLES)
-    times = np.tile(drawn.astype(np.float64), fits)  # a passage is drawn with all that its fits say of it
+    times = np.tile(_times_drawn(len(gold) // fits), fits)  # a passage is drawn with all that its fits say of it
     found = np.zeros((_RESAMPLES, len(_THRESHOLDS)))
     for tag in np.flatnonzero(seen):
         judged, holds = ~np.isnan(gold[:, tag]), gold[:, tag] > 0
@@ -101,6 +101,13 @@ def _best_threshold(scores: Floats, gold: Floats, fits: int) -> float:
         found += 2 * right / np.maximum(times @ given + (times @ holds)[:, np.newaxis], 1)
     best = [np.flatnonzero(values >= values.max() - 1e-12) for values in found]
     return min(0.5, float(np.mean([_THRESHOLDS[level[len(level) // 2]] for level in best])))
+
+
+@lru_cache(maxsize=8)
+def _times_drawn(passages: int) -> Floats:
+    """How often each resample holds each passage: shape (resamples, passages)."""
+    drawn = np.random.default_rng(0).multinomial(passages, np.full(passages, 1 / passages), size=_RESAMPLES)
+    return drawn.astype(np.float64)
 
 
 def _review_width(scores: Floats, gold: Floats, thresholds: Floats) -> float:

@@ -155,7 +155,7 @@ def evaluate(
         "final_review": final_review(logits[0], gold, final, names),
         "compared": compared(),
         "random_split_macro_f1": {name: assess([rows], gold, documents, names)["macro_f1"] for name, rows in at_random.items()},
-        "learning_curve": learning_curve(embedded, targets, list(dataset["document"]), folds, names),
+        "learning_curve": learning_curve(embedded, targets, list(dataset["document"]), folds),
         "untaught": untaught(gold, documents, names),
         "carrying_sentences": known.carrying if known else carrying_sentences(corpus, dataset, folds, recipe, base, state),
     }

@@ -138,7 +138,7 @@ def _quantize(source: Path, target: Path) -> None:
 
 
 def _compare(model: Tagger, fused: Path, int8: Path, passages: Sequence[Encoded]) -> Parity:
-    reference = np.stack([_torch_logits(model, passage) for passage in passages])
+    reference = np.stack([model.alone(passage).numpy().astype(np.float64) for passage in passages])
     scores, graph, small = (_sigmoid(rows) for rows in (reference, onnx_logits(fused, passages), onnx_logits(int8, passages)))
     difference = np.abs(graph - small)
     return Parity(
@@ -148,13 +148,6 @@ def _compare(model: Tagger, fused: Path, int8: Path, passages: Sequence[Encoded]
         int8_max=float(difference.max()),
         int8_flips=float(((graph >= 0.5) != (small >= 0.5)).mean()),  # noqa: PLR2004 - before calibration
     )
-
-
-def _torch_logits(model: Tagger, passage: Encoded) -> NDArray[np.float64]:
-    ids, types = torch.from_numpy(passage.ids)[None], torch.from_numpy(passage.types)[None]
-    with torch.inference_mode():
-        logits: NDArray[np.float64] = model(ids, torch.ones_like(ids), types)[0].numpy().astype(np.float64)
-    return logits
 
 
 def onnx_logits(path: Path, passages: Sequence[Encoded]) -> NDArray[np.float64]:

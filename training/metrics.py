@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,8 +120,17 @@ def calibration_error(truth: Floats, scores: Floats, bins: int = 10) -> float:
 
     Nguyen and O'Connor 2015, "Posterior calibration and exploratory analysis for natural language processing models".
     """
-    parts = np.array_split(np.argsort(scores, kind="stable"), bins)
-    return float(sum(len(part) * abs(truth[part].mean() - scores[part].mean()) for part in parts if len(part)) / len(truth))
+    return float(_calibration_errors(truth[np.newaxis], scores[np.newaxis], bins)[0])
+
+
+def _calibration_errors(truth: Floats, scores: Floats, bins: int = 10) -> Floats:
+    """Of each draw; both arrays are (draws, passages), the result is (draws,)."""
+    order = np.argsort(scores, axis=1, kind="stable")
+    apart = np.take_along_axis(truth - scores, order, axis=1)
+    passages = truth.shape[1]
+    starts = [part[0] for part in np.array_split(np.arange(passages), bins) if len(part)]
+    errors: Floats = np.abs(np.add.reduceat(apart, starts, axis=1)).sum(axis=1) / passages
+    return errors
 
 
 def bootstrap_calibration_error(gold: Floats, scores: Floats, draws: int = 500, seed: int = 0) -> list["Interval"]:
@@ -134,7 +144,7 @@ def bootstrap_calibration_error(gold: Floats, scores: Floats, draws: int = 500, 
         judged = ~np.isnan(gold[:, tag])
         truth, given = gold[judged, tag], scores[judged, tag]
         rows = rng.integers(0, len(truth), size=(draws, len(truth)))
-        errors = np.array([calibration_error(truth[row], given[row]) for row in rows])
+        errors = _calibration_errors(truth[rows], given[rows])
         low, high = np.percentile(errors, [2.5, 97.5]) - (errors.mean() - calibration_error(truth, given))
         found.append(Interval(low=max(0.0, float(low)), high=float(high)))
     return found
@@ -188,15 +198,22 @@ def paired_f1_draws(gold: Floats, tagged: Bools, documents: Sequence[str], draws
 
     The same seed draws the same passages, so that the draws of two models are pairs.
     """
+    judged = ~np.isnan(gold)
+    truth = np.nan_to_num(gold) > 0
+    times = _times_drawn(tuple(documents), draws, seed)
+    right, wrong = times @ (truth & tagged), times @ ((judged & ~truth & tagged) | (truth & ~tagged))
+    samples: Floats = np.divide(2 * right, 2 * right + wrong, out=np.zeros_like(right), where=right + wrong > 0)
+    return samples
+
+
+@lru_cache(maxsize=8)
+def _times_drawn(documents: tuple[str, ...], draws: int, seed: int) -> Floats:
+    """How often each draw holds each passage: shape (draws, passages). An evaluation asks for them dozens of times."""
     rng = np.random.default_rng(seed)
     names = np.array(documents)
     rows_of = [np.flatnonzero(names == name) for name in dict.fromkeys(documents)]
-    judged = ~np.isnan(gold)
-    truth = np.nan_to_num(gold) > 0
-    hits = np.stack([truth & tagged, judged & ~truth & tagged, truth & ~tagged])  # (3, passages, tags): tp, fp, fn
-    samples = np.empty((draws, gold.shape[1]))
+    times = np.empty((draws, len(documents)))
     for draw in range(draws):
         rows = np.concatenate([rng.choice(rows, size=len(rows)) for rows in rows_of])
-        tp, fp, fn = hits[:, rows].sum(axis=1)
-        samples[draw] = np.divide(2 * tp, 2 * tp + fp + fn, out=np.zeros(len(tp)), where=(2 * tp + fp + fn) > 0)
-    return samples
+        times[draw] = np.bincount(rows, minlength=len(documents))
+    return times

@@ -60,10 +60,8 @@ def _largest_inputs(model: Tagger, passages: Sequence[Encoded]) -> dict[str, Ten
         if isinstance(module, nn.Linear) and ".layer." in name and name.rpartition(".")[2] not in _KEPT
     ]
     try:
-        with torch.inference_mode():
-            for passage in passages:
-                ids = torch.from_numpy(passage.ids)[None]
-                model(ids, torch.ones_like(ids), torch.from_numpy(passage.types)[None])
+        for passage in passages:
+            model.alone(passage)
     finally:
         for handle in handles:
             handle.remove()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from labels.authored import load_authored
 from labels.corpus import LABELS, Corpus
@@ -42,7 +41,6 @@ def _near(authored: np.ndarray, families: list[str], others: np.ndarray) -> list
 
 def test_no_authored_passage_is_a_near_copy(full_corpus: Corpus, root: Path) -> None:
     """Cosine in the base encoder, mean-pooled, at most 0.85."""
-    torch.set_num_threads(2)
     authored = load_authored(full_corpus.codebook, full_corpus.documents)
     codebook = (LABELS / "CODEBOOK.md").read_text(encoding="utf-8")
     examples = re.findall(r'"([^"]{15,})"', codebook) + re.split(r"\n\n|\n- ", codebook)
@@ -50,7 +48,6 @@ def test_no_authored_passage_is_a_near_copy(full_corpus: Corpus, root: Path) -> 
     given = [row.text for row in full_corpus.gold] + [text for text in examples if text.strip()]
     asked = [(case["id"], case[key]) for case in cases for key in ("text", "changed") if case.get(key)]
     vectors = _embedded([row.text for row in authored] + given + [text for _, text in asked])
-    torch.set_num_threads(1)
     near = _near(vectors[: len(authored)], [row.family for row in authored], vectors[len(authored) :])
     assert [(authored[one].id, other) for one, other in near] == []
     likeness = vectors[-len(asked) :] @ vectors[len(authored) : len(authored) + len(given)].T
