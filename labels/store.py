@@ -215,6 +215,9 @@ def problems_of(label: NewLabel, codebook: Codebook) -> Iterator[tuple[str, str]
     """Field and message of everything that is wrong with a label."""
     for field, most in _LENGTHS.items():
         yield from ((field, text) for text in _bad_text(getattr(label, field), most, needed=field != "key"))
+    for field in ("document", "annotator"):  # who 'maria ' is besides 'maria' nobody sees, and both would have a vote
+        if (name := getattr(label, field)).strip() not in ("", name):
+            yield field, f"{name!r} begins or ends with a blank, it is {name.strip()!r} that is meant"
     yield from (("text", text) for text in _bad_text(label.text, MAX_TEXT, needed=True))
     yield from (("context", text) for text in _bad_text(label.context, MAX_TEXT, needed=False))
     if label.kind not in KINDS:

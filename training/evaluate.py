@@ -6,7 +6,7 @@ fold said is kept in folds.jsonl beside them: folds whose passages and recipe ar
 
     tagger evaluate                     the default profile, into training/evaluation/PROFILE, and the table in README.md
     tagger evaluate --profile fast      another profile
-    tagger evaluate --output FOLDER     elsewhere, README.md untouched
+    tagger evaluate --output FOLDER     elsewhere, README.md untouched; what the committed folds said is read all the same
     tagger evaluate --figures           no fit: figures and tables again from the committed logits, when only these have changed
 """
 
@@ -79,7 +79,8 @@ def main(arguments: list[str]) -> int:
             snapshot = take(corpus, authored)
             known = known_of(recipe, base, snapshot.dataset()) if options.figures else None
             keys = set() if known else fold_keys(snapshot, recipe, base, options.seeds)  # figures need no fit
-            with remembered(folder / FOLDS, options.state / "fits", keys):
+            committed = [] if options.output is None else [EVALUATION / recipe.profile / FOLDS]
+            with remembered(folder / FOLDS, options.state / "fits", keys, elsewhere=committed):
                 evaluated = evaluate(corpus, authored, recipe, base, options.state, options.seeds, known)
     except (CorpusError, BaseModelError, ParityError, NoSpaceError, StaleError) as error:
         print(f"tagger evaluate: {error}", file=sys.stderr)
@@ -127,6 +128,10 @@ def evaluate(
         "embedding for the frozen baseline",
     )
     recipes = _seeded(recipe, len(known.logits) if known else seeds)
+    if not known:
+        for fold in folds:  # both questions while its bundle is there: a fold that has answered one only would be fitted again
+            carrying_sentences(corpus, dataset, [fold], recipe, base, state)
+            out_of_fold_logits(corpus, dataset, [fold], recipe, base, state)
     logits = known.logits if known else [out_of_fold_logits(corpus, dataset, folds, one, base, state) for one in recipes]
     dealt = random_folds(passages)
     rules = {"no tags at all": none_at_all(texts[:passages], names), "cue words": cue_words(texts[:passages], names)}

@@ -116,6 +116,8 @@ def test_a_key_that_stands_for_something_else_is_refused(store: LabelStore) -> N
         ({"text": "a\0b"}, "text", "NUL"),
         ({"context": "\ud800"}, "context", "surrogate"),
         ({"annotator": ""}, "annotator", "is empty"),
+        ({"annotator": "maria "}, "annotator", "begins or ends with a blank, it is 'maria' that is meant"),
+        ({"document": "\u00a0x"}, "document", "begins or ends with a blank"),
         ({"kind": "robot"}, "kind", "'robot' is none of human, llm, rule"),
         ({"codebook": "0.9"}, "codebook", "judged by version '0.9', the codebook is '1.1'"),
         ({"tags": {"advocacy": True}}, "tags", "unknown tag 'advocacy' (known: advocacy_call"),

@@ -467,14 +467,24 @@ def test_several_fits_make_no_more_positives() -> None:
 
 
 @pytest.mark.usefixtures("evaluated")
-def test_the_evaluate_command_writes_where_it_is_told(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--output takes the files elsewhere and prints the table; README.md stays as it is."""
+def test_the_evaluate_command_writes_where_it_is_told(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--output takes the files elsewhere and prints the table; README.md stays as it is, and what folds said is still read."""
     readme = README.read_bytes()
     assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "out"), "--profile", "fast"]) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"oof.jsonl", "folds.jsonl", "metrics.json", "decisions.json", "report.html"}
     assert "| **this model (int8)** |" in capsys.readouterr().out
     assert readme == README.read_bytes()
+    shutil.rmtree(state / "fits")
+    monkeypatch.setattr(evaluate_module, "EVALUATION", tmp_path / "committed")
+    (tmp_path / "committed").mkdir()
+    shutil.copy(EVALUATION / "screening.jsonl", tmp_path / "committed")
+    (tmp_path / "out").rename(tmp_path / "committed" / "fast")
+    assert evaluate_module.main(["--state", str(state), "--output", str(tmp_path / "other"), "--profile", "fast"]) == 0
+    assert not list((state / "fits").rglob("manifest.json"))
+    assert (tmp_path / "other" / "oof.jsonl").read_bytes() == (tmp_path / "committed" / "fast" / "oof.jsonl").read_bytes()
 
 
 def test_quick_is_provisional_and_holds_no_document_out(quick_bundle: Path) -> None:
