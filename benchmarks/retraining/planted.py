@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from serving.settings import Settings, load_settings
 from training.base_model import find_base_model
 from training.evaluate import fold_keys
 from training.kept import remembered
+from training.locking import exclusive
 from training.recipe import SHIPPING
 from training.retrain import Deployment, retrain
 from training.snapshot import take
@@ -69,15 +72,18 @@ def planted(state: Path) -> dict[str, Any]:
     return {"without": first, "good": good, "bad": bad, "right": right}
 
 
-def begun_anew(state: Path) -> Path:
-    """An empty state folder, but for the fits, which take most of the time: it shares those of the settings' state folder."""
-    shutil.rmtree(state, ignore_errors=True)
-    state.mkdir(parents=True)
-    for name in ("fits", "encoders"):
-        shared = load_settings().state.resolve() / name
-        shared.mkdir(parents=True, exist_ok=True)
-        (state / name).symlink_to(shared)
-    return state
+@contextmanager
+def begun_anew(name: str) -> Iterator[Path]:
+    """A state folder beneath the settings' one, empty but for the fits and encoders: it shares those, and holds their lock."""
+    shared = load_settings().state.resolve()
+    state = shared / name
+    with exclusive(shared):
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir()
+        for folder in ("fits", "encoders"):
+            (shared / folder).mkdir(exist_ok=True)
+            (state / folder).symlink_to(shared / folder)
+        yield state
 
 
 def _without(corpus: Corpus, document: str) -> Corpus:

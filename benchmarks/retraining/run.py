@@ -18,7 +18,6 @@ from benchmarks.retraining.adding import labels
 from benchmarks.retraining.beside import beside
 from benchmarks.retraining.planted import begun_anew, planted, planted_table
 from benchmarks.retraining.swaps import swaps
-from serving.settings import load_settings
 from tests.databases import postgresql, postgresql_is_there
 
 
@@ -30,7 +29,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--planted", action="store_true", help="this alone, always in full")
     options = parser.parse_args(arguments)
     if options.planted:
-        made = planted(begun_anew(load_settings().state / "planted"))
+        with begun_anew("planted") as state:
+            made = planted(state)
         return max(finish("planted", planted_table(made), made, quick=False), 0 if made["right"] else _wrong(made))
     share = 10 if options.quick else 1
     found: dict[str, dict[str, Any]] = {}

@@ -62,6 +62,7 @@ WRONG = [
     ({"rule": {"sanctions_demand": "sanctions_demand.yes.1"}}, "rule", "is none of sanctions_demand.no.1"),
     ({"rule": []}, "rule", "[] is not an object"),
     ({"rule": {"call": "advocacy_call.yes.1"}}, "rule", "unknown tags call"),
+    ({"genre": "newspaper column"}, "mimics", "None; a passage of the genre 'newspaper column' imitates 001"),
     ({"mimics": "009"}, "mimics", "unknown document '009' (known: 000, 001"),
     ({"codebook": "1.0"}, "codebook", "labelled by version '1.0'"),
     ({"text": ""}, "text", "0 words, 1 to 180 are allowed"),
