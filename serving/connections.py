@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.metrics import Metrics
 from serving.middleware import HEADERS
+from serving.ndjson import LOST
 from serving.problems import REASONS, problem_response
 from serving.service import Service
 
@@ -45,6 +46,7 @@ class Connection(HttpToolsProtocol):
         """Start the clock of the first head, or refuse the connection when there are too many."""
         super().connection_made(transport)
         self._in_head, self._head_bytes = True, 0
+        self._lost = asyncio.Event()
         self._closed = False
         """Whether the port is."""
         self._small = self._promised = 0
@@ -58,7 +60,8 @@ class Connection(HttpToolsProtocol):
             self._start(self._service)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell who still answers."""
+        self._lost.set()
         self._stop()
         self._keep_promise()
         super().connection_lost(exc)
@@ -76,6 +79,7 @@ class Connection(HttpToolsProtocol):
         """The head is whole; a small request to score is answered 429 at once when the queue is full."""
         self._in_head, self._head_bytes = False, 0
         self._stop()
+        self.scope[LOST] = self._lost  # type: ignore[literal-required]  # a server may add what it likes
         app = self.app
         if self._service and (seconds := self._full(self._service)):
             self.app = refusing(seconds, self._service.metrics, self.parser.should_keep_alive())

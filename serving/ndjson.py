@@ -19,6 +19,9 @@ from serving.wire import first_mistake, oversized, read_json
 
 log = logging.getLogger("tagger")
 
+LOST = "tagger.connection_lost"
+"""Where `serving.connections` puts the event of that name into a request's scope."""
+
 MEDIA_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 
@@ -34,13 +37,16 @@ class StreamEndedError(Exception):
 class Incoming:
     """The body of a request as it arrives, and whether its caller has gone: the one reader of `receive`."""
 
-    def __init__(self, receive: Receive, stopping: asyncio.Event, seconds: float) -> None:
-        """`stopping` is set when the service is told to stop; `seconds` may pass between two chunks."""
+    def __init__(self, receive: Receive, stopping: asyncio.Event, seconds: float, lost: asyncio.Event | None = None) -> None:
+        """`stopping` is set when the service is told to stop; `seconds` may pass between two chunks.
+
+        `lost` is set when the connection is: `receive` would say so only after all that has arrived was scored.
+        """
         self._receive, self._stopping, self._seconds = receive, stopping, seconds
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._whole = False
         """Whether all of the body has arrived."""
-        self._gone = asyncio.Event()
+        self._gone = lost or asyncio.Event()
         self._reading = asyncio.ensure_future(self._read())
 
     async def gone(self) -> None:

@@ -13,7 +13,7 @@ from serving.access import needs
 from serving.answers import TagAnswer
 from serving.api import Asked, TagRequest
 from serving.asked import REFUSALS, STREAM_OPTIONS, asked_in_query, check_query, deadline, engine, gone, refused, timing
-from serving.ndjson import MEDIA_TYPES, Incoming, LinesResponse, StreamEndedError, passages_of
+from serving.ndjson import LOST, MEDIA_TYPES, Incoming, LinesResponse, StreamEndedError, passages_of
 from serving.openapi import body, problems, reference
 from serving.problems import CLIENT_GONE, REASONS, RequestProblem
 from serving.results import PassageIn
@@ -96,7 +96,7 @@ async def stream(request: Request, asked: Annotated[Asked, Depends(asked_in_quer
     check_query(request, STREAM_OPTIONS)
     classifier, settings = engine(service), service.settings
     options = options_of(asked, classifier.manifest)
-    incoming = Incoming(request.receive, service.stopping, settings.body_seconds)
+    incoming = Incoming(request.receive, service.stopping, settings.body_seconds, request.scope.get(LOST))
 
     async def lines() -> AsyncGenerator[dict[str, Any], None]:
         items = passages_of(incoming.chunks(), settings.max_body_bytes)
